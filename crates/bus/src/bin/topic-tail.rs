@@ -54,7 +54,9 @@ async fn tail(arguments: &Arguments) -> anyhow::Result<()> {
         }
     };
     let count = i32::try_from(partitions).context("counting partitions")?;
-    let lanes: Vec<Lane> = (0..count).map(|n| Lane::new(arguments.topic.as_str(), n)).collect();
+    let lanes: Vec<Lane> = (0..count)
+        .map(|n| Lane::new(arguments.topic.as_str(), n))
+        .collect();
     let mut consumer = LaneConsumer::start(&config, &lanes, StartAt::Beginning).await?;
     loop {
         if let Event::Record(record) = consumer.recv().await {
@@ -81,11 +83,13 @@ fn print(record: &Record) -> anyhow::Result<()> {
 fn stdin_close(asked: bool) -> anyhow::Result<impl Future<Output = ()>> {
     let (sender, closed) = oneshot::channel::<()>();
     if asked {
-        std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-            let mut sink = [0; 256];
-            while std::io::stdin().read(&mut sink).is_ok_and(|read| read > 0) {}
-            drop(sender);
-        })?;
+        std::thread::Builder::new()
+            .name("stdin".to_owned())
+            .spawn(move || {
+                let mut sink = [0; 256];
+                while std::io::stdin().read(&mut sink).is_ok_and(|read| read > 0) {}
+                drop(sender);
+            })?;
         return Ok(closing(Some(closed)));
     }
     Ok(closing(None))
