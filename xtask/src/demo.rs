@@ -1,0 +1,323 @@
+//! `cargo xtask demo`: the whole stack on this machine, chargers, commands, and two processes killed on the way.
+//!
+//! Left out: starting and ending processes (`stack`) and what counts as lost (`demo::verdict`).
+
+pub mod journal;
+pub mod ledger;
+mod load;
+mod look;
+mod results;
+mod table;
+pub mod verdict;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::parts::broker::BrokerChoice;
+use crate::progress::{complain, print, say};
+use crate::stack::binaries::Binaries;
+use crate::stack::running::{Stack, StackSpec};
+use crate::stack::settings;
+use crate::supervise::{ChildSpec, Guarded};
+use journal::Journal;
+use ledger::Ledger;
+use load::{Load, SharedLedger};
+use verdict::Verdict;
+use view::{Snapshot, View};
+
+/// The demo's options.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Which broker: Apache Kafka where Java and Maven are there, or the embedded one.
+    #[arg(long, value_enum, default_value = "auto")]
+    broker: BrokerChoice,
+    /// Play the story once and exit 0 only if it held.
+    #[arg(long)]
+    once: bool,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+    /// No story: bring the stack up and say where a charger of yours may connect.
+    #[arg(long, value_enum)]
+    charger: Option<OwnCharger>,
+    /// Simulated chargers.
+    #[arg(long, default_value_t = 1000)]
+    chargers: u32,
+    /// Commands a second.
+    #[arg(long, default_value_t = 50)]
+    rate: u32,
+    /// Fetch nothing.
+    #[arg(long)]
+    offline: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One JSON object, the last line of standard output.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OwnCharger {
+    /// Print the URL to connect to.
+    UrlOnly,
+}
+
+/// How the story goes, in seconds from its beginning.
+const KILL_EDGE: u64 = 6;
+const KILL_ROUTER: u64 = 14;
+const EDGE_BACK: u64 = 18;
+const ROUTER_BACK: u64 = 22;
+const LOAD_ENDS: u64 = 28;
+
+/// How long the commands that are still open may take once the load has ended. An unsafe command whose outcome
+/// stays unknown takes longest: grant, answer timeout and one lease.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// How long every charger may take to connect.
+const CONNECT: Duration = Duration::from_secs(60);
+
+/// The edge and the router that are killed.
+const VICTIMS: (&str, &str) = ("edge-2", "router-1");
+
+/// Runs the demo until its end, or until Ctrl-C.
+pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
+    let chargers = if args.charger.is_some() { 0 } else { args.chargers };
+    let binaries = Binaries::build().await?;
+    let spec = StackSpec {
+        name: format!("demo-{}", std::process::id()),
+        routers: 2,
+        edges: 3,
+        chargers,
+        broker: args.broker,
+        offline: args.offline,
+    };
+    let stack = tokio::select! {
+        stack = Stack::start(spec, binaries, &[]) => stack?,
+        () = interrupt.requested() => return Err(Interrupted.into()),
+    };
+    if args.charger.is_some() {
+        look::invite(&stack);
+        interrupt.requested().await;
+        stack.stop().await;
+        return Ok(0);
+    }
+    let mut demo = Demo::new(args.clone(), stack)?;
+    let outcome = tokio::select! {
+        outcome = demo.play() => outcome,
+        () = interrupt.requested() => Err(Interrupted.into()),
+    };
+    if outcome.is_ok() && !args.once {
+        demo.stay(interrupt).await?;
+    }
+    demo.stack.stop().await;
+    outcome
+}
+
+/// The wall clock, microseconds: only to compare with the simulator's log, on the same machine.
+fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+struct Demo {
+    args: DemoArgs,
+    stack: Stack,
+    ledger: SharedLedger,
+    view: View,
+    killed_us: Option<u64>,
+}
+
+impl Demo {
+    fn new(args: DemoArgs, stack: Stack) -> Result<Self> {
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        Ok(Self {
+            args,
+            stack,
+            ledger,
+            view: View::new()?,
+            killed_us: None,
+        })
+    }
+
+    async fn play(&mut self) -> Result<u8> {
+        self.follow_results().await?;
+        self.wait_for_chargers().await?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let load = Load {
+            routers: self
+                .stack
+                .addresses()
+                .routers
+                .iter()
+                .map(|(_, router)| router.grpc)
+                .collect(),
+            chargers: (1..=self.args.chargers)
+                .map(|n| format!("{}{n:06}", settings::CHARGER_PREFIX))
+                .collect(),
+            rate: self.args.rate,
+        };
+        let until = async { drop(stopped.await) };
+        let sender = tokio::spawn(load.run(Arc::clone(&self.ledger), until));
+        self.view.event(format!(
+            "{} commands a second, a fifth of them unsafe to repeat",
+            self.args.rate
+        ));
+        self.story().await?;
+        drop(stop);
+        sender.await.context("the sender ended abnormally")??;
+        self.drain().await?;
+        self.judge().await
+    }
+
+    async fn story(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        let at = |second| begun + Duration::from_secs(second);
+        self.watch_until(at(KILL_EDGE)).await?;
+        self.killed_us = Some(wall_us());
+        self.stack.kill9(VICTIMS.0).await?;
+        self.view.event(format!(
+            "kill -9 {}, which held a third of the chargers",
+            VICTIMS.0
+        ));
+        self.watch_until(at(KILL_ROUTER)).await?;
+        self.stack.kill9(VICTIMS.1).await?;
+        self.view.event(format!("kill -9 {}", VICTIMS.1));
+        self.watch_until(at(EDGE_BACK)).await?;
+        self.stack.restart(VICTIMS.0).await?;
+        self.view.event(format!("{} is back", VICTIMS.0));
+        self.watch_until(at(ROUTER_BACK)).await?;
+        self.stack.restart(VICTIMS.1).await?;
+        self.view.event(format!("{} is back", VICTIMS.1));
+        self.watch_until(at(LOAD_ENDS)).await?;
+        self.view.event("no new commands; what is open drains");
+        Ok(())
+    }
+
+    async fn follow_results(&mut self) -> Result<()> {
+        let kafka = self.stack.addresses().kafka.context("the stack has no broker")?;
+        let tail =
+            Guarded::new(self.stack.binaries().path(settings::TOPIC_TAIL)).args(settings::tail_flags(kafka));
+        self.stack
+            .supervisor()
+            .start(ChildSpec::new("results", tail))
+            .await?;
+        let log = self.stack.supervisor().log_of("results");
+        tokio::spawn(results::follow(log, Arc::clone(&self.ledger)));
+        Ok(())
+    }
+
+    async fn wait_for_chargers(&mut self) -> Result<()> {
+        let deadline = Instant::now() + CONNECT;
+        loop {
+            let snapshot = self.snapshot().await;
+            let connected: u64 = snapshot.connections.values().flatten().sum();
+            self.view.show(&snapshot)?;
+            if connected >= u64::from(self.args.chargers) {
+                self.view.event(format!("{connected} chargers are connected"));
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                anyhow::bail!("only {connected} of {} chargers connected", self.args.chargers);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn watch_until(&mut self, until: Instant) -> Result<()> {
+        while Instant::now() < until {
+            let snapshot = self.snapshot().await;
+            self.view.show(&snapshot)?;
+            sleep_until(until.min(Instant::now() + Duration::from_millis(250))).await;
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        let deadline = Instant::now() + DRAIN;
+        while self.ledger().open() > 0 && Instant::now() < deadline {
+            self.watch_until(Instant::now() + Duration::from_millis(250))
+                .await?;
+        }
+        let open = self.ledger().open();
+        self.view.event(if open == 0 {
+            "everything has ended".to_owned()
+        } else {
+            format!("{open} are still open")
+        });
+        let snapshot = self.snapshot().await;
+        Ok(self.view.show(&snapshot)?)
+    }
+
+    async fn judge(&mut self) -> Result<u8> {
+        let log = self
+            .stack
+            .supervisor()
+            .scratch()
+            .path()
+            .join(settings::SIMULATOR_LOG);
+        let log = tokio::fs::read_to_string(&log)
+            .await
+            .context("reading the chargers' log")?;
+        let journal = Journal::parse(&log)?;
+        let verdict = Verdict::of(
+            &self.ledger(),
+            &journal,
+            self.killed_us,
+            self.stack.broker_label(),
+        );
+        let failures = verdict.failures();
+        match self.args.output {
+            Output::Table => print(table::render(&verdict)),
+            Output::Json => print(serde_json::to_string(&verdict)?),
+        }
+        for failure in &failures {
+            complain(failure);
+        }
+        if failures.is_empty() {
+            say("nothing was lost, nothing unsafe was done twice");
+        }
+        Ok(u8::from(!failures.is_empty()))
+    }
+
+    /// After the story the stack stays up for the user until Ctrl-C.
+    async fn stay(&mut self, interrupt: &Interrupt) -> Result<()> {
+        look::invite(&self.stack);
+        say("the stack stays up; Ctrl-C ends it");
+        interrupt.requested().await;
+        Ok(())
+    }
+
+    async fn snapshot(&self) -> Snapshot {
+        let mut connections = BTreeMap::new();
+        for (name, edge) in &self.stack.addresses().edges {
+            connections.insert(name.clone(), look::active_connections(edge.admin).await);
+        }
+        let ledger = self.ledger();
+        Snapshot {
+            connections,
+            states: ledger
+                .by_state()
+                .into_iter()
+                .map(|(state, count)| (state.to_owned(), count))
+                .collect(),
+            accepted: ledger.accepted().len(),
+            open: ledger.open(),
+            latency_ms: (ledger.latency_ms(50), ledger.latency_ms(99)),
+        }
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,106 @@
+//! One Apache Kafka broker in KRaft mode on free ports, as small as it runs.
+//!
+//! Left out: topics. The router makes them on purpose (`router create-topics`), as in production.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::kafka_fetch::KafkaProgram;
+use crate::net;
+use crate::supervise::{ChildSpec, Ready, Supervisor};
+
+/// Starts a broker with its data in the scratch folder, waits until it accepts clients; returns its address.
+pub async fn start(supervisor: &mut Supervisor, program: &KafkaProgram, name: &str) -> Result<SocketAddr> {
+    let folder = supervisor.scratch().subfolder(name)?;
+    let (broker, controller) = (net::free_address()?, net::free_address()?);
+    let properties = folder.join("server.properties");
+    std::fs::write(
+        &properties,
+        server_properties(broker, controller, &folder.join("data")),
+    )?;
+    let cluster = cluster_id();
+    let format =
+        program
+            .command("-Xmx128m", "kafka.tools.StorageTool")
+            .args(["format", "--standalone", "-t"]);
+    let format = format.arg(cluster).arg("-c").arg(&properties);
+    format.output().await.context("formatting Kafka's data folder")?;
+    let mut spec = ChildSpec::new(name, program.command("-Xmx512m", "kafka.Kafka").arg(&properties));
+    spec.ready = Ready::Tcp(broker);
+    // A broker of its own quorum has nobody to hand over to; what it has is on disk.
+    spec.stop_within = Duration::from_secs(8);
+    supervisor.start_ready(spec).await?;
+    Ok(broker)
+}
+
+/// The broker's configuration.
+fn server_properties(broker: SocketAddr, controller: SocketAddr, data: &Path) -> String {
+    let data = data.display();
+    let lines = [
+        "process.roles=broker,controller".to_owned(),
+        "node.id=1".to_owned(),
+        format!("controller.quorum.bootstrap.servers={controller}"),
+        format!("listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"),
+        format!("advertised.listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"),
+        "controller.listener.names=CONTROLLER".to_owned(),
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+        format!("log.dirs={data}"),
+        "offsets.topic.replication.factor=1".to_owned(),
+        "offsets.topic.num.partitions=1".to_owned(),
+        "transaction.state.log.replication.factor=1".to_owned(),
+        "transaction.state.log.min.isr=1".to_owned(),
+        "share.coordinator.state.topic.replication.factor=1".to_owned(),
+        "share.coordinator.state.topic.min.isr=1".to_owned(),
+        "group.initial.rebalance.delay.ms=0".to_owned(),
+        // A killed broker may come back only when its last session has ended, by default after 9 s.
+        "broker.session.timeout.ms=1500".to_owned(),
+        "broker.heartbeat.interval.ms=300".to_owned(),
+        "auto.create.topics.enable=false".to_owned(),
+    ];
+    lines.join("\n") + "\n"
+}
+
+/// A fresh cluster id in Kafka's form: sixteen random bytes in URL-safe base64 without padding.
+fn cluster_id() -> String {
+    base64_url(uuid::Uuid::new_v4().as_bytes())
+}
+
+fn base64_url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = chunk
+            .iter()
+            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for index in 0..=chunk.len() {
+            let six = (group >> (18 - 6 * index)) & 63;
+            text.push(char::from(ALPHABET[six as usize]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_url_safe_and_unpadded() {
+        assert_eq!(base64_url(b"foobar"), "Zm9vYmFy");
+        assert_eq!(base64_url(b"fooba"), "Zm9vYmE");
+        assert_eq!(base64_url(&[0xfb, 0xff]), "-_8");
+        assert_eq!(cluster_id().len(), 22);
+    }
+
+    #[test]
+    fn topics_are_never_made_by_accident() {
+        let (broker, controller) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
+        let properties = server_properties(broker, controller, Path::new("/data"));
+        assert!(properties.contains("auto.create.topics.enable=false\n"));
+        assert!(properties.contains("listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2\n"));
+    }
+}

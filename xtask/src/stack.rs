@@ -1,0 +1,244 @@
+//! `cargo xtask stack`: a whole gateway on this machine, in the background of the shell that asked for it.
+//!
+//! `running` is the stack itself, also for other subcommands; `daemon` the process behind `up`. Left out:
+//! anything a production deployment does.
+
+pub mod binaries;
+mod daemon;
+pub mod running;
+pub mod settings;
+pub mod state;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::{Table, presets};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::time::{Instant, sleep};
+
+pub use binaries::Binaries;
+pub use running::{Addresses, Stack, StackSpec};
+pub use settings::{EdgeAddresses, RouterAddresses};
+
+use crate::interrupt::Interrupt;
+use crate::parts::broker::BrokerChoice;
+use crate::progress::{print, say};
+use state::{ProcessState, State};
+
+/// How long `down` waits for the supervisor, which itself has deadlines for every process.
+const DOWN_WITHIN: Duration = Duration::from_secs(120);
+
+/// `cargo xtask stack`.
+#[derive(Debug, Args)]
+pub struct StackArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Starts everything and returns once every service is ready.
+    Up(UpArgs),
+    /// Ends everything; nothing is left.
+    Down(NameArgs),
+    /// Names each process with its id and addresses.
+    Status(StatusArgs),
+    /// Starts one process again where it listened before, killing it first if it still runs.
+    Restart(RestartArgs),
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+}
+
+/// Which stack is meant.
+#[derive(Debug, Clone, Args)]
+pub struct NameArgs {
+    /// The stack's name; one of a name runs at a time.
+    #[arg(long, default_value = "default")]
+    name: String,
+}
+
+/// `stack up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// How many routers.
+    #[arg(long, default_value_t = 2)]
+    routers: u16,
+    /// How many edges.
+    #[arg(long, default_value_t = 3)]
+    edges: u16,
+    /// How many simulated chargers.
+    #[arg(long, default_value_t = 0, value_name = "CHARGERS")]
+    simulators: u32,
+    /// Which broker: Apache Kafka needs Java 17 and Maven, the embedded one nothing.
+    #[arg(long, value_enum, default_value_t)]
+    broker: BrokerChoice,
+    /// Fetches nothing.
+    #[arg(long)]
+    offline: bool,
+    /// How the processes are listed.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// `stack status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// How the processes are listed.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// `stack restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// The process, as `status` names it.
+    process: String,
+}
+
+/// The process behind `up`.
+#[derive(Debug, Args)]
+pub struct SuperviseArgs {
+    /// What to start, as JSON.
+    #[arg(long)]
+    spec: String,
+    /// Where our binaries are.
+    #[arg(long)]
+    binaries: PathBuf,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table for people.
+    #[default]
+    Table,
+    /// One JSON object.
+    Json,
+}
+
+/// Runs the subcommand.
+pub async fn run(args: StackArgs, interrupt: &Interrupt) -> Result<u8> {
+    match args.action {
+        Action::Up(args) => interrupt.second_ends(up(&args, interrupt)).await,
+        Action::Down(args) => interrupt.ends(down(&args.name)).await,
+        Action::Status(args) => status(&args),
+        Action::Restart(args) => interrupt.ends(restart(&args)).await,
+        Action::Supervise(args) => interrupt.second_ends(daemon::supervise(&args, interrupt)).await,
+    }
+}
+
+async fn up(args: &UpArgs, interrupt: &Interrupt) -> Result<u8> {
+    let name = &args.name.name;
+    if let Some(state) = State::read(name)? {
+        bail!(
+            "a stack {name:?} runs already (supervisor {}); `cargo xtask stack down` ends it",
+            state.supervisor.pid
+        );
+    }
+    let spec = StackSpec {
+        name: name.clone(),
+        routers: args.routers,
+        edges: args.edges,
+        chargers: args.simulators,
+        broker: args.broker,
+        offline: args.offline,
+    };
+    let build = async {
+        match spec.routers + spec.edges {
+            0 => Binaries::build_for_parts(spec.broker).await,
+            _ => Binaries::build().await,
+        }
+    };
+    let binaries = interrupt.ends(build).await?;
+    daemon::launch(&spec, &binaries, interrupt).await?;
+    let state = State::read(name)?.context("the stack ended as soon as it was up")?;
+    show(&state, args.output)?;
+    say("`cargo xtask stack status` shows this again, `cargo xtask stack down` ends it");
+    Ok(0)
+}
+
+async fn down(name: &str) -> Result<u8> {
+    let Some(state) = State::read(name)? else {
+        say(format!("no stack {name:?} runs"));
+        return Ok(0);
+    };
+    say(format!("ending stack {name:?}"));
+    kill(Pid::from_raw(state.supervisor.pid), Signal::SIGTERM).context("signalling the supervisor")?;
+    let deadline = Instant::now() + DOWN_WITHIN;
+    while state.supervisor.lives() {
+        if Instant::now() > deadline {
+            bail!(
+                "the supervisor {} still runs; SIGKILL ends it and all it started",
+                state.supervisor.pid
+            );
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(0)
+}
+
+fn status(args: &StatusArgs) -> Result<u8> {
+    let name = &args.name.name;
+    let state =
+        State::read(name)?.with_context(|| format!("no stack {name:?} runs; `cargo xtask stack up`"))?;
+    show(&state, args.output)?;
+    Ok(0)
+}
+
+async fn restart(args: &RestartArgs) -> Result<u8> {
+    let name = &args.name.name;
+    let state = State::read(name)?.with_context(|| format!("no stack {name:?} runs"))?;
+    let answer = daemon::ask_restart(&state, &args.process).await?;
+    print(answer);
+    Ok(0)
+}
+
+fn show(state: &State, output: Output) -> Result<()> {
+    match output {
+        Output::Json => print(serde_json::to_string_pretty(state)?),
+        Output::Table => print(table(state)),
+    }
+    Ok(())
+}
+
+fn table(state: &State) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["PROCESS", "PID", "STATE", "ADDRESS", "METRICS"]);
+    for process in &state.view.processes {
+        let pid = process.pid.to_string();
+        let metrics = process.metrics.clone().unwrap_or_default();
+        table.add_row([
+            process.name.clone(),
+            pid,
+            process.state.clone(),
+            main_address(process),
+            metrics,
+        ]);
+    }
+    let (name, pid) = (&state.name, state.supervisor.pid);
+    let scratch = state.scratch.display();
+    format!(
+        "stack {name:?}, supervisor {pid}, broker {}, logs in {scratch}\n{table}",
+        state.view.broker
+    )
+}
+
+fn main_address(process: &ProcessState) -> String {
+    let grpc = process.grpc.map(|address| format!("grpc {address}"));
+    let kafka = process.kafka.map(|address| format!("kafka {address}"));
+    grpc.or(kafka)
+        .or_else(|| process.ocpp.clone())
+        .or_else(|| process.redis.clone())
+        .unwrap_or_default()
+}
