@@ -43,19 +43,19 @@ pub trait ServiceConfig: Default + Serialize + DeserializeOwned + Send + 'static
 #[derive(Args, Clone, Debug, Default)]
 pub struct CommonArgs {
     /// The TOML file to read [env: HOLDFAST_CONFIG]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// Sets one key, over file and environment; repeatable
-    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    #[arg(long, global = true, value_name = "KEY.PATH=VALUE")]
     pub set: Vec<String>,
     /// Prints the effective configuration as TOML, secrets redacted, and ends
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub dump_config: bool,
     /// Shuts down when standard input closes, so that a supervised service dies with its supervisor
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub exit_on_stdin_close: bool,
     /// Writes the bound addresses to this file as JSON once they are bound
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 }
 

@@ -113,13 +113,20 @@ fn environment(defaults: &Dict, prefix: &str, env: &[(String, String)]) -> Vec<L
         .iter()
         .filter_map(|(name, value)| {
             let key = name.strip_prefix(prefix)?.to_ascii_lowercase();
-            let foreign = key == "config" || (!defaults.contains_key(&key) && is_service_link(&key));
+            let foreign =
+                key == "config" || is_for_tests(&key) || (!defaults.contains_key(&key) && is_service_link(&key));
             let path = key.replace("__", ".");
             (!foreign).then(|| Layer::single(format!("environment variable {name}"), &path, value))
         })
         .collect();
     layers.sort_by(|a, b| a.name.cmp(&b.name));
     layers
+}
+
+/// True for the variables that carry our prefix and are no configuration: what a test tells its own harness, and
+/// the script of fail points, which its module reads by itself where it is compiled in.
+fn is_for_tests(key: &str) -> bool {
+    key == "failpoints" || key.starts_with("test_")
 }
 
 /// True for the variables Kubernetes and Docker put into every container for a service: with a service named
@@ -188,6 +195,16 @@ fn fit(layer: &mut Dict, defaults: &Dict, path: &mut Vec<String>, name: &str, pr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_tests_put_into_the_environment_is_no_key() {
+        for name in ["failpoints", "test_kafka", "test_"] {
+            assert!(is_for_tests(name), "{name}");
+        }
+        for key in ["failpoint", "failpoints__x", "test", "testing"] {
+            assert!(!is_for_tests(key), "{key}");
+        }
+    }
 
     #[test]
     fn variables_of_kubernetes_services_are_told_from_keys() {

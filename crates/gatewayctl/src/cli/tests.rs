@@ -1,0 +1,151 @@
+//! The grammar: what is accepted, what is refused.
+
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+
+use super::values::{Address, Span};
+use super::{Class, Cli, ConnVerb, Priority, State, Verb};
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("gatewayctl").chain(line.split_whitespace()))
+}
+
+#[test]
+fn the_grammar_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn send_takes_everything_the_api_has() {
+    let cli = parse(
+        "send CP-1 Reset {} --priority urgent --deadline 1m30s --idempotency-key k-1 --class unsafe --wait \
+         --router a:1 --router b:2 --timeout 500ms --retries 2 --output json",
+    )
+    .unwrap();
+    let Verb::Send(args) = cli.verb else {
+        panic!("parsed as another verb")
+    };
+    assert_eq!(
+        (args.charge_point.as_str(), args.action.as_str()),
+        ("CP-1", "Reset")
+    );
+    assert_eq!(args.payload.as_deref(), Some("{}"));
+    assert_eq!(args.priority, Priority::Urgent);
+    assert_eq!(args.deadline, Some(Span(Duration::from_secs(90))));
+    assert_eq!(args.idempotency_key.as_deref(), Some("k-1"));
+    assert_eq!(args.class, Some(Class::Unsafe));
+    assert!(args.wait);
+    assert_eq!(cli.connection.routers.len(), 2);
+    assert_eq!(cli.connection.retries, Some(2));
+}
+
+#[test]
+fn a_single_dash_is_the_payload_from_standard_input() {
+    let Verb::Send(args) = parse("send CP-1 Reset -").unwrap().verb else {
+        panic!("parsed as another verb")
+    };
+    assert_eq!(args.payload.as_deref(), Some("-"));
+}
+
+#[test]
+fn states_may_be_repeated_or_separated_by_commas() {
+    let Verb::List(args) = parse("list --state pending,sent --state failed").unwrap().verb else {
+        panic!("parsed as another verb")
+    };
+    assert_eq!(args.states, [State::Pending, State::Sent, State::Failed]);
+}
+
+#[test]
+fn connection_flags_work_behind_a_nested_verb() {
+    let cli = parse("conn list --pod edge-1 --limit 5 --router a:1").unwrap();
+    assert!(matches!(cli.verb, Verb::Conn(ConnVerb::List { .. })));
+    assert_eq!(cli.connection.routers.len(), 1);
+}
+
+#[test]
+fn contradictions_and_unknown_words_are_refused() {
+    for line in [
+        "",
+        "send CP-1",
+        "send CP-1 Reset --deadline 1s --deadline-at 2030-01-01T00:00:00Z",
+        "send CP-1 Reset --deadline-at tomorrow",
+        "send CP-1 Reset --idempotency-key=",
+        "send CP-1 Reset --priority highest",
+        "send CP-1 Reset --class maybe",
+        "list --state done",
+        "list --limit 0",
+        "list --limit 5 --all",
+        "list --output yaml",
+        "get",
+        "conn",
+        "completion tcsh",
+        "get x --router nowhere",
+        "get x --timeout 0s",
+    ] {
+        assert!(parse(line).is_err(), "`{line}` was accepted");
+    }
+}
+
+#[test]
+fn spans_are_sums_of_units() {
+    for (text, ms) in [
+        ("500ms", 500),
+        ("30s", 30_000),
+        ("1m30s", 90_000),
+        ("2h", 7_200_000),
+        ("1d1ms", 86_400_001),
+    ] {
+        assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
+    }
+    for text in [
+        "",
+        "5",
+        "s",
+        "0s",
+        "-1s",
+        "1.5s",
+        "1 s",
+        "3x",
+        "99999999999999999999s",
+        "400d",
+    ] {
+        assert!(text.parse::<Span>().is_err(), "`{text}` was accepted");
+    }
+}
+
+#[test]
+fn a_printed_span_reads_as_itself() {
+    let span: Span = "1h2m3s4ms".parse().unwrap();
+    assert_eq!(span.to_string().parse(), Ok(span));
+}
+
+#[test]
+fn addresses_are_host_and_port() {
+    for text in [
+        "router-1:7000",
+        "127.0.0.1:1",
+        "[::1]:7000",
+        "http://router-1:7000",
+        "http://router-1:7000/",
+    ] {
+        assert!(text.parse::<Address>().is_ok(), "`{text}` was refused");
+    }
+    assert_eq!(
+        "http://router-1:7000/".parse::<Address>().unwrap().to_string(),
+        "router-1:7000"
+    );
+    for text in [
+        "",
+        "router-1",
+        ":7000",
+        "router-1:0",
+        "router-1:70000",
+        "https://r:1",
+        "a/b:1",
+        "::1:7000",
+        "u@h:1",
+    ] {
+        assert!(text.parse::<Address>().is_err(), "`{text}` was accepted");
+    }
+}
