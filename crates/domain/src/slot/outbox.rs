@@ -82,15 +82,17 @@ impl SlotModel {
         }
     }
 
-    /// Notes that are due to be sent, marked as sent now.
+    /// Notes that are due to be sent, marked as sent now; those that waited longest come first, so that no
+    /// number of unconfirmed notes keeps another from being sent.
     pub fn notes_to_send(&mut self, now: Micros, limit: usize) -> Vec<(ChargePointId, Note)> {
         let again = now.plus(self.settings.note_resend_us);
-        let due = self.notes.iter_mut().filter(|(_, n)| n.next_send <= now).take(limit);
-        due.map(|((id, _), note)| {
+        let mut due: Vec<_> = self.notes.iter_mut().filter(|(_, n)| n.next_send <= now).collect();
+        due.sort_by_key(|(_, n)| n.next_send);
+        let send = |((id, _), note): (&(ChargePointId, String), &mut Note)| {
             note.next_send = again;
             (id.clone(), note.clone())
-        })
-        .collect()
+        };
+        due.into_iter().take(limit).map(send).collect()
     }
 
     /// Removes a note that its edge confirmed, or whose pod has no such life any more.

@@ -1,0 +1,9 @@
+//! The edge machine: the rules one by one. Random interleavings are in `properties`.
+
+mod bench;
+mod connections;
+mod properties;
+mod recovery;
+mod writes;
+
+use bench::{Bench, MS, SECOND, answer, charger, command};

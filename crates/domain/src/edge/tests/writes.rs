@@ -1,0 +1,413 @@
+//! Taking, writing, granting, answering.
+
+use super::bench::{answers, intents, non_writes, notices, refusals, writes};
+use super::{Bench, MS, SECOND, answer, charger, command};
+use crate::command::{Priority, RedeliveryClass};
+use crate::edge::{Input, RefusalReason, Socket};
+use crate::ids::{Incarnation, Nonce};
+
+#[test]
+fn a_safe_command_is_written_noticed_answered_and_settled() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    assert_eq!(answers(&b.answered(1, 1)), [command(1)]);
+    assert!(b.input(Input::AnswerConfirmed { id: command(1) }).is_empty());
+    assert!(answers(&b.pass(20 * SECOND)).is_empty());
+}
+
+#[test]
+fn an_unconfirmed_answer_is_sent_again_until_a_router_confirmed_it() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    b.answered(1, 1);
+    assert_eq!(answers(&b.pass(6 * SECOND)), [command(1)]);
+    b.input(Input::Failed(crate::edge::Failed::Command(command(1))));
+    assert_eq!(answers(&b.pass(SECOND)), [command(1)]);
+    b.input(Input::AnswerConfirmed { id: command(1) });
+    assert!(answers(&b.pass(30 * SECOND)).is_empty());
+}
+
+#[test]
+fn records_of_another_life_and_old_dispatches_are_passed_over() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let record = b.routed(1, 1, 1000, 100);
+    assert!(
+        b.input(Input::Record {
+            incarnation: Incarnation(6),
+            command: record.clone()
+        })
+        .is_empty()
+    );
+    assert_eq!(writes(&b.record(record.clone())).len(), 1);
+    assert!(b.record(record).is_empty());
+    let older = b.routed(1, 1, 999, 100);
+    assert!(b.record(older).is_empty());
+}
+
+#[test]
+fn unknown_chargers_and_other_versions_are_answered_stale_route() {
+    let mut b = Bench::new();
+    let record = b.routed(1, 1, 1000, 100);
+    assert_eq!(refusals(&b.record(record)), [(1000, RefusalReason::StaleRoute)]);
+    b.connect(1, 10, 100);
+    let record = b.routed(1, 2, 1001, 101);
+    assert_eq!(refusals(&b.record(record)), [(1001, RefusalReason::StaleRoute)]);
+}
+
+#[test]
+fn without_a_lease_a_record_is_answered_not_ready_and_nothing_is_written() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.time.lease_until_mono_us = b.time.mono_us;
+    let record = b.routed(1, 1, 1000, 100);
+    let out = b.record(record);
+    assert_eq!(refusals(&out), [(1000, RefusalReason::NotReady)]);
+    assert!(writes(&out).is_empty());
+}
+
+#[test]
+fn a_lease_that_ends_between_taking_and_writing_stops_the_write() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let record = b.routed(1, 1, 1000, 100);
+    assert_eq!(writes(&b.record(record)), [command(1)]);
+    assert!(b.machine.may_write(command(1), b.time));
+    b.time.lease_until_mono_us = b.time.mono_us;
+    assert!(!b.machine.may_write(command(1), b.time));
+    let out = b.input(Input::NotWritten {
+        charge_point: charger(1),
+        socket: Socket(10),
+        id: command(1),
+    });
+    assert_eq!(refusals(&out), [(1000, RefusalReason::NotReady)]);
+}
+
+#[test]
+fn nothing_is_written_after_its_deadline() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    let mut record = b.routed(1, 2, 1001, 100);
+    record.deadline = b.time.redis_upper.plus(SECOND);
+    assert!(writes(&b.record(record)).is_empty());
+    let out = b.pass(2 * SECOND);
+    assert!(writes(&out).is_empty() && refusals(&out).is_empty());
+    assert!(writes(&b.answered(1, 1)).is_empty());
+    let mut late = b.routed(1, 3, 1002, 100);
+    late.deadline = b.time.redis_upper;
+    assert!(writes(&b.record(late)).is_empty());
+}
+
+#[test]
+fn at_most_one_call_is_out_and_the_urgent_one_goes_next() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    let second = b.routed(1, 2, 1001, 100);
+    let mut urgent = b.routed(1, 3, 1002, 100);
+    urgent.priority = Priority::Urgent;
+    assert!(writes(&b.record(second)).is_empty());
+    assert!(writes(&b.record(urgent)).is_empty());
+    assert_eq!(writes(&b.answered(1, 1)), [command(3)]);
+    b.wrote(1, 10, 3);
+    assert_eq!(writes(&b.timeout(1, 10, 3)), [command(2)]);
+}
+
+#[test]
+fn beyond_the_bound_of_waiting_records_the_next_is_refused() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    for n in 0..8 {
+        let record = b.routed(1, 10 + n, 2000 + u64::from(n), 100);
+        assert!(b.record(record).is_empty());
+    }
+    let record = b.routed(1, 20, 3000, 100);
+    assert_eq!(refusals(&b.record(record)), [(3000, RefusalReason::NotReady)]);
+}
+
+#[test]
+fn an_unsafe_command_is_written_only_under_a_grant() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    assert!(writes(&b.pass(2 * SECOND)).is_empty());
+    assert!(writes(&b.grant(1, Nonce(99), 5 * SECOND)).is_empty());
+    assert_eq!(writes(&b.grant(1, nonce, 5 * SECOND)), [command(1)]);
+    assert_eq!(notices(&b.wrote(1, 10, 1)), [1000]);
+    assert!(
+        b.grant(1, nonce, 5 * SECOND).is_empty(),
+        "a repeated grant does nothing"
+    );
+}
+
+#[test]
+fn a_grant_too_late_for_its_write_is_given_back_and_never_used() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    assert_eq!(non_writes(&b.grant(1, nonce, 0)), [nonce]);
+    assert!(writes(&b.grant(1, nonce, 5 * SECOND)).is_empty());
+    assert_eq!(
+        non_writes(&b.pass(6 * SECOND)),
+        [nonce],
+        "repeated while unconfirmed"
+    );
+    b.input(Input::NonWriteConfirmed {
+        id: command(1),
+        nonce,
+    });
+    assert!(non_writes(&b.pass(20 * SECOND)).is_empty());
+}
+
+#[test]
+fn waiting_for_a_grant_holds_no_call_slot_and_a_busy_slot_outlives_a_grant() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    b.write(1, 10, 2, 1001, 100);
+    assert!(
+        writes(&b.grant(1, nonce, 2 * SECOND)).is_empty(),
+        "the slot is busy"
+    );
+    assert_eq!(non_writes(&b.pass(3 * SECOND)), [nonce]);
+    assert!(writes(&b.answered(1, 2)).is_empty());
+}
+
+#[test]
+fn a_granted_command_takes_the_slot_when_it_becomes_free_in_time() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    b.write(1, 10, 2, 1001, 100);
+    b.grant(1, nonce, 2 * SECOND);
+    b.pass(SECOND);
+    assert_eq!(writes(&b.answered(1, 2)), [command(1)]);
+}
+
+#[test]
+fn no_intent_is_sent_while_the_slot_is_busy_or_another_is_asked_for() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    for id in [2, 3] {
+        let mut record = b.routed(1, id, 1000 + u64::from(id), 100);
+        record.class = RedeliveryClass::Unsafe;
+        assert!(b.record(record).is_empty());
+    }
+    assert_eq!(intents(&b.answered(1, 1)).len(), 1);
+}
+
+#[test]
+fn a_higher_dispatch_of_a_command_that_waits_for_its_grant_is_adopted_with_a_new_nonce() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let first = b.intend(1, 1, 1000, 100);
+    let mut record = b.routed(1, 1, 1001, 100);
+    record.class = RedeliveryClass::Unsafe;
+    let out = b.record(record);
+    let second = intents(&out)[0];
+    assert_ne!(first, second);
+    assert_eq!(non_writes(&out), [first]);
+    assert!(
+        writes(&b.grant(1, first, 5 * SECOND)).is_empty(),
+        "never under the old nonce"
+    );
+    assert_eq!(writes(&b.grant(1, second, 5 * SECOND)), [command(1)]);
+}
+
+#[test]
+fn a_refused_intent_ends_the_taking() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    b.input(Input::IntentRefused {
+        id: command(1),
+        nonce,
+    });
+    let out = b.grant(1, nonce, 5 * SECOND);
+    assert!(writes(&out).is_empty());
+    assert!(intents(&b.pass(20 * SECOND)).is_empty());
+}
+
+#[test]
+fn an_unsafe_command_is_never_written_twice_whatever_records_come() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    b.grant(1, nonce, 5 * SECOND);
+    b.wrote(1, 10, 1);
+    b.timeout(1, 10, 1);
+    let mut record = b.routed(1, 1, 1001, 100);
+    (record.class, record.attempt) = (RedeliveryClass::Unsafe, 2);
+    let out = b.record(record);
+    assert!(writes(&out).is_empty() && intents(&out).is_empty());
+    assert_eq!(notices(&out), [1001]);
+}
+
+#[test]
+fn a_doublet_of_what_was_written_is_answered_by_the_notice_and_never_refused() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    let record = b.routed(1, 1, 1001, 100);
+    let out = b.record(record);
+    assert_eq!(notices(&out), [1001]);
+    assert!(refusals(&out).is_empty() && writes(&out).is_empty());
+    let other_version = b.routed(1, 1, 1002, 101);
+    let out = b.record(other_version);
+    assert_eq!(notices(&out), [1002]);
+    assert!(refusals(&out).is_empty());
+}
+
+#[test]
+fn a_late_record_of_what_was_answered_is_answered_and_after_confirmation_dropped() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    b.answered(1, 1);
+    let mut record = b.routed(1, 1, 1001, 100);
+    record.attempt = 2;
+    assert_eq!(answers(&b.record(record.clone())), [command(1)]);
+    b.input(Input::AnswerConfirmed { id: command(1) });
+    record.dispatch.0 = 1002;
+    assert!(
+        b.record(record).is_empty(),
+        "remembered until the deadline, not written again"
+    );
+}
+
+#[test]
+fn a_safe_command_is_written_again_only_for_a_higher_attempt_after_its_call_timed_out() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    let mut record = b.routed(1, 1, 1001, 100);
+    record.attempt = 2;
+    assert!(
+        writes(&b.record(record.clone())).is_empty(),
+        "the CALL is still out"
+    );
+    b.timeout(1, 10, 1);
+    (record.dispatch.0, record.attempt) = (1002, 1);
+    assert!(writes(&b.record(record.clone())).is_empty(), "the same attempt");
+    (record.dispatch.0, record.attempt) = (1003, 2);
+    assert_eq!(writes(&b.record(record)), [command(1)]);
+}
+
+#[test]
+fn a_late_answer_to_the_first_attempt_ends_the_second_before_it_is_written() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    b.timeout(1, 10, 1);
+    b.write(1, 10, 2, 1001, 100);
+    let mut retry = b.routed(1, 1, 1002, 100);
+    retry.attempt = 2;
+    assert!(writes(&b.record(retry)).is_empty());
+    assert_eq!(answers(&b.answered(1, 1)), [command(1)]);
+    assert!(writes(&b.answered(1, 2)).is_empty());
+}
+
+#[test]
+fn a_cancelled_command_is_not_written_and_its_tombstone_drops_later_records() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    let waiting = b.routed(1, 2, 1001, 100);
+    b.record(waiting);
+    let cancel = |id| Input::Cancel {
+        incarnation: super::bench::LIFE,
+        charge_point: charger(1),
+        id: command(id),
+        deadline: crate::ids::Micros(super::bench::EPOCH + 300 * SECOND),
+    };
+    assert_eq!(
+        super::bench::notes(&b.input(cancel(2))),
+        [format!("cancel:{}", command(2))]
+    );
+    assert!(writes(&b.answered(1, 1)).is_empty());
+    let again = b.routed(1, 2, 1002, 100);
+    assert!(b.record(again).is_empty());
+    b.input(cancel(3));
+    let later = b.routed(1, 3, 1003, 100);
+    assert!(b.record(later).is_empty(), "the cancel overtook the record");
+}
+
+#[test]
+fn a_cancel_of_a_granted_command_becomes_a_non_write() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    let deadline = crate::ids::Micros(super::bench::EPOCH + 300 * SECOND);
+    let (incarnation, charge_point, id) = (super::bench::LIFE, charger(1), command(1));
+    let out = b.input(Input::Cancel {
+        incarnation,
+        charge_point,
+        id,
+        deadline,
+    });
+    assert_eq!(non_writes(&out), [nonce]);
+    assert!(writes(&b.grant(1, nonce, 5 * SECOND)).is_empty());
+}
+
+#[test]
+fn answers_are_forwarded_by_id_even_when_nothing_is_remembered_but_only_for_the_own_commands() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.connect(2, 20, 101);
+    assert_eq!(answers(&b.answered(1, 9)), [command(9)]);
+    b.write(1, 10, 1, 1000, 100);
+    assert!(
+        answers(&b.answered(2, 1)).is_empty(),
+        "charger 2 cannot answer for charger 1"
+    );
+    assert_eq!(answers(&b.answered(1, 1)), [command(1)]);
+}
+
+#[test]
+fn invented_answers_beyond_the_bound_are_forwarded_and_not_remembered() {
+    let settings = crate::edge::EdgeSettings {
+        max_strangers: 2,
+        ..Default::default()
+    };
+    let mut b = Bench::with(settings);
+    b.connect(1, 10, 100);
+    for id in 0..10 {
+        assert_eq!(answers(&b.answered(1, id)).len(), 1);
+    }
+    assert_eq!(b.machine.remembered(), 2);
+    b.input(Input::AnswerConfirmed { id: command(0) });
+    b.answered(1, 11);
+    assert_eq!(b.machine.remembered(), 3);
+}
+
+#[test]
+fn memory_is_kept_until_the_deadline_and_then_given_up() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.write(1, 10, 1, 1000, 100);
+    b.input(Input::Answer {
+        charge_point: charger(1),
+        id: command(1),
+        answer: answer("{}"),
+    });
+    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.pass(299 * SECOND);
+    assert_eq!(b.machine.remembered(), 1);
+    b.pass(62 * SECOND);
+    assert_eq!(b.machine.remembered(), 0);
+}
+
+#[test]
+fn a_failed_intent_is_repeated_with_the_same_nonce_after_a_pause() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let nonce = b.intend(1, 1, 1000, 100);
+    b.input(Input::Failed(crate::edge::Failed::Command(command(1))));
+    assert!(intents(&b.pass(300 * MS)).is_empty());
+    assert_eq!(intents(&b.pass(300 * MS)), [nonce]);
+}

@@ -1,0 +1,422 @@
+//! One charger's connection: one task that reads, writes and rests, polled by hand.
+//!
+//! No channel, no split, no select: a million of these must fit in one process. While it rests, its waker lies in
+//! its shard and its mailbox is nothing. Leaves out what messages mean (`connection/message.rs`) and what a
+//! command may do (the shard's machine).
+
+mod message;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use domain::edge::{Input, Socket, Write};
+use domain::ids::{ChargePointId, CommandId};
+use futures_util::{Sink, Stream};
+use ocpp::{BootGate, BootState, Session};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::hub::Hub;
+use crate::metrics::{connection_error, reasons};
+use crate::shard::{Mailbox, Outbound};
+use crate::upstream::Confirmation;
+
+/// Steps in one poll, so that a charger that never pauses does not starve its neighbours.
+const STEPS_A_POLL: usize = 64;
+/// Answers that may wait for the socket before nothing more is read from it.
+const MAX_UNSENT: usize = 32;
+
+/// WebSocket close codes used here.
+mod close_code {
+    pub(super) const UNSUPPORTED: u16 = 1003;
+    pub(super) const INVALID_TEXT: u16 = 1007;
+    pub(super) const TOO_LARGE: u16 = 1009;
+    pub(super) const PROTOCOL: u16 = 1002;
+}
+
+/// A charger's connection. It reports its end when it is dropped, however that comes about.
+pub struct Connection<S> {
+    ws: WebSocketStream<S>,
+    hub: Arc<Hub>,
+    charge_point: ChargePointId,
+    socket: Socket,
+    session: Session,
+    /// What is to be written, in order; nothing while there is nothing.
+    unsent: Option<Box<Mailbox>>,
+    /// Answers that wait until their event is durable; nothing while there are none.
+    undurable: Option<Box<VecDeque<Undurable>>>,
+    /// The CALL that the socket took and did not pass on yet.
+    writing: Option<CommandId>,
+    phase: Phase,
+    /// Since when the socket takes nothing, in milliseconds; 0 while it does.
+    blocked_since_ms: u64,
+    unflushed: bool,
+    heard: bool,
+    ending: &'static str,
+}
+
+/// An answer that waits until its event is durable.
+struct Undurable {
+    message_id: Box<str>,
+    answer: String,
+    began_us: u64,
+    confirmation: Confirmation,
+}
+
+/// How far a connection's end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The close frame is to be written.
+    Closing,
+    /// It is written, and so is the end of the stream; the charger's own end is awaited for a while, because
+    /// closing at once could destroy what was just written.
+    Lingering,
+}
+
+/// What a step led to.
+enum Step {
+    /// Something was done; there may be more.
+    More,
+    /// Nothing to do until somebody wakes the task.
+    Rest,
+    /// The connection is over.
+    End,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A connection whose handshake is over; it takes a place in the hub, unless there is none left.
+    #[must_use]
+    pub fn new(
+        ws: WebSocketStream<S>,
+        hub: Arc<Hub>,
+        charge_point: ChargePointId,
+        version: ocpp::Version,
+    ) -> Option<Self> {
+        if !hub.try_enter() {
+            connection_error(reasons::TOO_MANY);
+            return None;
+        }
+        let socket = hub.open(&charge_point, version);
+        Some(Self {
+            ws,
+            hub,
+            charge_point,
+            socket,
+            session: Session::new(version, BootGate::Lenient, BootState::Unknown),
+            unsent: None,
+            undurable: None,
+            writing: None,
+            phase: Phase::Open,
+            blocked_since_ms: 0,
+            unflushed: false,
+            heard: true,
+            ending: "closed",
+        })
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>) -> Step {
+        self.collect_durable(cx);
+        match self.poll_write(cx) {
+            Poll::Ready(Err(_)) => return self.fail(reasons::IO),
+            Poll::Ready(Ok(())) if self.phase == Phase::Closing && self.poll_shutdown(cx).is_ready() => {
+                self.phase = Phase::Lingering;
+            }
+            _ => {}
+        }
+        if self.phase == Phase::Lingering && self.poll_discard(cx).is_ready() {
+            return Step::End;
+        }
+        if self.phase == Phase::Open
+            && self.has_room()
+            && let Poll::Ready(message) = Pin::new(&mut self.ws).poll_next(cx)
+        {
+            return self.received(message);
+        }
+        let heard = std::mem::take(&mut self.heard);
+        match self.hub.sync(&self.charge_point, self.socket, cx.waker(), heard) {
+            Some(mail) => self.take_mail(*mail),
+            None => Step::Rest,
+        }
+    }
+
+    /// Hands what is unsent to the socket, one after the other: a CALL counts as written once it left.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        loop {
+            ready!(self.poll_flush(cx))?;
+            let open = self.phase == Phase::Open;
+            let Some(out) = self
+                .unsent
+                .as_mut()
+                .filter(|_| open)
+                .and_then(|unsent| unsent.pop_front())
+            else {
+                return Poll::Ready(Ok(()));
+            };
+            if self.unsent.as_ref().is_some_and(|unsent| unsent.is_empty()) {
+                self.unsent = None;
+            }
+            self.send(out)?;
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        if self.unflushed {
+            let Poll::Ready(flushed) = Pin::new(&mut self.ws).poll_flush(cx) else {
+                self.note_blocked();
+                return Poll::Pending;
+            };
+            flushed?;
+            (self.unflushed, self.blocked_since_ms) = (false, 0);
+            if let Some(id) = self.writing.take() {
+                self.hub.meters.calls_out.increment(1);
+                let (charge_point, socket) = (self.charge_point.clone(), self.socket);
+                self.hub.input(
+                    &self.charge_point,
+                    Input::Wrote {
+                        charge_point,
+                        socket,
+                        id,
+                    },
+                );
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn send(&mut self, out: Outbound) -> Result<(), WsError> {
+        match out {
+            Outbound::Call(write) => self.send_call(*write),
+            Outbound::Text(text) => self.put(Message::text(text)),
+            Outbound::Ping => self.put(Message::Ping(Bytes::new())),
+            Outbound::Close(code, reason) => {
+                self.phase = Phase::Closing;
+                self.ending = reason;
+                let at_ms = self
+                    .hub
+                    .clock
+                    .mono_ms()
+                    .saturating_add(self.hub.limits.close_linger_ms);
+                self.hub.shard(&self.charge_point).add_timer(at_ms, self.socket);
+                self.put(Message::Close(Some(CloseFrame {
+                    code: code.into(),
+                    reason: reason.into(),
+                })))
+            }
+            Outbound::Timer => Ok(()),
+        }
+    }
+
+    /// Writes a CALL, unless the last look forbids it.
+    fn send_call(&mut self, write: Write) -> Result<(), WsError> {
+        let Write {
+            id,
+            action,
+            payload,
+            answer_timeout_us,
+            ..
+        } = write;
+        let now_ms = self.hub.clock.mono_ms();
+        let timeout_ms = match answer_timeout_us / 1_000 {
+            0 => self.hub.limits.call_timeout_ms,
+            ms => ms,
+        };
+        let message_id = id.to_string();
+        let may = self.hub.may_write(&self.charge_point, id)
+            && self
+                .session
+                .begin_call(&message_id, &action, now_ms, timeout_ms)
+                .is_ok();
+        if !may {
+            self.hub.meters.calls_given_back.increment(1);
+            let (charge_point, socket) = (self.charge_point.clone(), self.socket);
+            self.hub.input(
+                &self.charge_point,
+                Input::NotWritten {
+                    charge_point,
+                    socket,
+                    id,
+                },
+            );
+            return Ok(());
+        }
+        let mut text = String::with_capacity(payload.len() + action.len() + 64);
+        ocpp::encode_call(&mut text, &message_id, &action, &payload);
+        self.writing = Some(id);
+        self.hub
+            .shard(&self.charge_point)
+            .add_timer(now_ms.saturating_add(timeout_ms), self.socket);
+        self.put(Message::text(text))
+    }
+
+    fn put(&mut self, message: Message) -> Result<(), WsError> {
+        self.unflushed = true;
+        Pin::new(&mut self.ws).start_send(message)
+    }
+
+    /// What came from the charger, or why nothing comes any more.
+    fn received(&mut self, message: Option<Result<Message, WsError>>) -> Step {
+        self.heard = true;
+        match message {
+            Some(Ok(Message::Text(text))) => self.message(text.as_str()),
+            Some(Ok(Message::Binary(_))) => self.refuse(close_code::UNSUPPORTED, reasons::BINARY),
+            // The library has prepared a pong, or the reply to a close.
+            Some(Ok(Message::Ping(_) | Message::Close(_))) => self.unflushed = true,
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                self.refuse(close_code::TOO_LARGE, reasons::TOO_LARGE);
+            }
+            Some(Err(WsError::Utf8(_))) => self.refuse(close_code::INVALID_TEXT, reasons::PROTOCOL),
+            Some(Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                return self.fail(reasons::IO);
+            }
+            Some(Err(WsError::Protocol(_) | WsError::Capacity(_))) => {
+                self.refuse(close_code::PROTOCOL, reasons::PROTOCOL);
+            }
+            Some(Err(_)) => return self.fail(reasons::IO),
+            None => return Step::End,
+        }
+        Step::More
+    }
+
+    fn take_mail(&mut self, mail: Mailbox) -> Step {
+        for out in mail {
+            match out {
+                Outbound::Timer if self.timer_says_end() => return Step::End,
+                Outbound::Timer => {}
+                Outbound::Close(_, "idle") if self.phase == Phase::Open => {
+                    connection_error(reasons::IDLE);
+                    self.unsent
+                        .get_or_insert_default()
+                        .push_back(Outbound::Close(1001, "idle"));
+                }
+                out => self.unsent.get_or_insert_default().push_back(out),
+            }
+        }
+        Step::More
+    }
+
+    /// The socket takes nothing: the charger has so long to read.
+    fn note_blocked(&mut self) {
+        if self.blocked_since_ms == 0 {
+            let now_ms = self.hub.clock.mono_ms();
+            self.blocked_since_ms = now_ms.max(1);
+            let at_ms = now_ms
+                .saturating_add(self.hub.limits.write_timeout_ms)
+                .saturating_add(1);
+            self.hub.shard(&self.charge_point).add_timer(at_ms, self.socket);
+        }
+    }
+
+    /// A time came that was asked for: the end of the lingering, the end of patience with a charger that does not
+    /// read, whose CALL slot would else be lost to it, or a CALL's.
+    fn timer_says_end(&mut self) -> bool {
+        let now_ms = self.hub.clock.mono_ms();
+        if self.phase != Phase::Open {
+            return true;
+        }
+        let blocked_ms = now_ms.saturating_sub(self.blocked_since_ms);
+        if self.blocked_since_ms > 0 && blocked_ms >= self.hub.limits.write_timeout_ms {
+            let _ = self.fail(reasons::SLOW);
+            return true;
+        }
+        let Some(call) = self.session.expire(now_ms) else {
+            return false;
+        };
+        self.hub.meters.calls_timed_out.increment(1);
+        if let Ok(id) = CommandId::parse(&call.id) {
+            let (charge_point, socket) = (self.charge_point.clone(), self.socket);
+            self.hub.input(
+                &self.charge_point,
+                Input::CallTimeout {
+                    charge_point,
+                    socket,
+                    id,
+                },
+            );
+        }
+        false
+    }
+
+    /// Closes for a fault of the charger; what it still has to be told goes first.
+    fn refuse(&mut self, code: u16, reason: &'static str) {
+        connection_error(reason);
+        self.unsent
+            .get_or_insert_default()
+            .push_back(Outbound::Close(code, reason));
+    }
+
+    /// Ends without a word, because nobody would hear it.
+    fn fail(&mut self, reason: &'static str) -> Step {
+        connection_error(reason);
+        self.ending = reason;
+        Step::End
+    }
+
+    fn has_room(&self) -> bool {
+        self.unsent
+            .as_ref()
+            .is_none_or(|unsent| unsent.len() < MAX_UNSENT)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(self.ws.get_mut()).poll_shutdown(cx).map(drop)
+    }
+
+    /// Reads and forgets; ready once the charger has ended its side.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; 512];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(self.ws.get_mut()).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        for _ in 0..STEPS_A_POLL {
+            match this.step(cx) {
+                Step::More => {}
+                Step::Rest => return Poll::Pending,
+                Step::End => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        let unsent = self.unsent.take().unwrap_or_default();
+        let call = |out: &Outbound| {
+            if let Outbound::Call(write) = out {
+                Some(write.id)
+            } else {
+                None
+            }
+        };
+        let unwritten = unsent.iter().filter_map(call).collect();
+        self.hub.close(&self.charge_point, self.socket, unwritten);
+        self.hub
+            .upstream
+            .disconnected(&self.charge_point, self.session.version(), self.ending);
+        self.hub.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests;

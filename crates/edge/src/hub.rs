@@ -1,0 +1,210 @@
+//! What all parts of the edge share: the shards, the clock, the way to the router and the way up.
+//!
+//! Leaves out the tasks that drive it. There is no directory of chargers: the hash of the identity names the shard.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use chassis::{MonoClock, Readiness};
+use domain::edge::{EdgeSettings, Failed, Input, Socket};
+use domain::ids::{ChargePointId, CommandId, Version, stable_hash};
+use ocpp::AnswerPolicy;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::clock::EdgeClock;
+use crate::config::EdgeConfig;
+use crate::link::LinkQueue;
+use crate::metrics::Meters;
+use crate::shard::{Mailbox, Shard};
+use crate::upstream::Upstream;
+
+/// The shared parts of one edge.
+pub struct Hub {
+    /// The parts that the connections are divided into.
+    pub shards: Box<[Shard]>,
+    /// The edge's time.
+    pub clock: EdgeClock,
+    /// What waits for the router.
+    pub queue: LinkQueue,
+    /// The way to Kafka.
+    pub upstream: Upstream,
+    /// What connections need of the configuration.
+    pub limits: Limits,
+    /// What is counted often.
+    pub meters: Meters,
+    /// Whether the edge may take chargers.
+    pub readiness: Readiness,
+    open: AtomicUsize,
+}
+
+/// What connections need of the configuration.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How the WebSocket library buffers.
+    pub websocket: WebSocketConfig,
+    /// Bounds of a message.
+    pub frame: ocpp::Limits,
+    /// The edge's own answers.
+    pub answers: AnswerPolicy,
+    /// Open connections.
+    pub max_connections: usize,
+    /// How long a closed connection may linger.
+    pub close_linger_ms: u64,
+    /// How long a CALL waits where its record does not say.
+    pub call_timeout_ms: u64,
+    /// How long a charger may take nothing of what is written to it.
+    pub write_timeout_ms: u64,
+}
+
+impl Hub {
+    /// The shared parts by a configuration.
+    #[must_use]
+    pub fn new(config: &EdgeConfig, mono: MonoClock, upstream: Upstream, readiness: Readiness) -> Self {
+        let count = config.ocpp.shards.max(1);
+        let shard = |index| Shard::new(EdgeSettings::default(), index as u64, count as u64);
+        Self {
+            shards: (0..count).map(shard).collect(),
+            clock: EdgeClock::new(mono),
+            queue: LinkQueue::new(config.link.max_queue),
+            upstream,
+            limits: Limits::of(config),
+            meters: Meters::new(),
+            readiness,
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    /// Gives a charger's shard an input.
+    pub fn input(&self, charge_point: &ChargePointId, input: Input) {
+        self.shard(charge_point)
+            .input(self.clock.now(), input, &self.queue);
+    }
+
+    /// Gives an input to every shard.
+    pub fn input_all(&self, input: &Input) {
+        for shard in &self.shards {
+            shard.input(self.clock.now(), input.clone(), &self.queue);
+        }
+    }
+
+    /// Gives an input to the shard that it is about. One that names a command only goes to all: the shards that do
+    /// not know the command pass it over.
+    pub fn route(&self, input: Input) {
+        match &input {
+            Input::Registered { charge_point, .. }
+            | Input::RegisterRefused { charge_point, .. }
+            | Input::Kick { charge_point, .. }
+            | Input::Cancel { charge_point, .. }
+            | Input::Failed(Failed::Register(charge_point)) => {
+                let shard = self.shard(charge_point);
+                shard.input(self.clock.now(), input, &self.queue);
+            }
+            Input::Record { command, .. } => {
+                let shard = self.shard(&command.charge_point);
+                shard.input(self.clock.now(), input, &self.queue);
+            }
+            Input::ConnectionsRenewed { request, .. } | Input::Failed(Failed::Renewal(request)) => {
+                let index = usize::try_from(request % self.shards.len() as u64).unwrap_or_default();
+                if let Some(shard) = self.shards.get(index) {
+                    shard.input(self.clock.now(), input, &self.queue);
+                }
+            }
+            _ => self.input_all(&input),
+        }
+    }
+
+    /// A charger connected; its place among the connections, or none if there is no room.
+    #[must_use]
+    pub fn try_enter(&self) -> bool {
+        let most = self.limits.max_connections;
+        let entered = self
+            .open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| {
+                (open < most).then_some(open + 1)
+            });
+        entered.is_ok()
+    }
+
+    /// Gives a place back.
+    pub fn leave(&self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// How many places are taken.
+    #[must_use]
+    pub fn entered(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// A connection begins.
+    pub fn open(&self, charge_point: &ChargePointId, version: ocpp::Version) -> Socket {
+        self.meters.connections.increment(1);
+        self.meters.active.increment(1.0);
+        self.upstream.connected(charge_point, version);
+        self.shard(charge_point)
+            .open(self.clock.now(), charge_point, version.subprotocol(), &self.queue)
+    }
+
+    /// A connection ended.
+    pub fn close(&self, charge_point: &ChargePointId, socket: Socket, unwritten: Vec<CommandId>) {
+        self.meters.active.decrement(1.0);
+        self.shard(charge_point)
+            .close(self.clock.now(), charge_point, socket, unwritten, &self.queue);
+    }
+
+    /// A connection rests: its waker stays here, its mail is taken.
+    pub fn sync(
+        &self,
+        charge_point: &ChargePointId,
+        socket: Socket,
+        waker: &Waker,
+        seen: bool,
+    ) -> Option<Box<Mailbox>> {
+        let now_s = u32::try_from(self.clock.mono_ms() / 1_000).unwrap_or(u32::MAX);
+        self.shard(charge_point)
+            .sync(socket, waker, seen.then_some(now_s))
+    }
+
+    /// The last look before a CALL is written.
+    #[must_use]
+    pub fn may_write(&self, charge_point: &ChargePointId, id: CommandId) -> bool {
+        self.shard(charge_point).may_write(id, self.clock.now())
+    }
+
+    /// The highest connection version that this edge holds.
+    #[must_use]
+    pub fn floor(&self) -> Version {
+        self.shards.iter().map(Shard::floor).max().unwrap_or_default()
+    }
+
+    /// The shard of a charger.
+    #[must_use]
+    pub fn shard(&self, charge_point: &ChargePointId) -> &Shard {
+        let index = stable_hash(charge_point.as_str().as_bytes()) % self.shards.len() as u64;
+        // The remainder is an index; an edge has at least one shard.
+        &self.shards[usize::try_from(index).unwrap_or_default()]
+    }
+}
+
+impl Limits {
+    fn of(config: &EdgeConfig) -> Self {
+        let ocpp = &config.ocpp;
+        Self {
+            websocket: WebSocketConfig::default()
+                .read_buffer_size(ocpp.read_buffer_bytes)
+                .write_buffer_size(0)
+                .max_write_buffer_size(ocpp.max_write_buffer_bytes)
+                .max_message_size(Some(ocpp.max_message_bytes))
+                .max_frame_size(Some(ocpp.max_message_bytes)),
+            frame: ocpp::Limits {
+                max_bytes: ocpp.max_message_bytes,
+                ..ocpp::Limits::default()
+            },
+            answers: AnswerPolicy::from(&config.answers),
+            max_connections: ocpp.max_connections,
+            close_linger_ms: ocpp.close_linger_ms,
+            call_timeout_ms: ocpp.call_timeout_ms,
+            write_timeout_ms: ocpp.write_timeout_ms,
+        }
+    }
+}

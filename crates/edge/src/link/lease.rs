@@ -1,0 +1,379 @@
+//! The lease of this pod's life, without I/O: what is said to the router and when, and what its replies mean.
+//!
+//! A lease counts from the sending of the last confirmed renewal. A lapsed one is never renewed: a new life is
+//! taken, once both lanes are proven by canaries. Leaves out the link itself and what a new life means for the
+//! connections.
+
+use std::collections::BTreeMap;
+
+use domain::ids::{Incarnation, LinkNumber, PodId, Version};
+use wire::gateway::link::v1::{
+    Goodbye, Hello, Lease, LeaseRefused, Placement, RenewLease, TakeIncarnation, UpItem, up_item,
+};
+
+use crate::error::EdgeError;
+
+/// Requests of the lease have this bit, so that they never equal a renewal of connections.
+const LEASE_REQUESTS: u64 = 1 << 63;
+/// Pause after a request about the lease that failed.
+const RETRY_US: u64 = 500_000;
+
+/// Who keeps a lease, and how.
+#[derive(Debug, Clone)]
+pub struct LeaseSettings {
+    /// The pod.
+    pub pod: PodId,
+    /// Random, fixed for the life of the process.
+    pub process_nonce: u64,
+    /// How often the lease is renewed.
+    pub renew_us: u64,
+    /// How long before its end nothing is written any more.
+    pub margin_us: u64,
+    /// How long a reply may take.
+    pub reply_timeout_us: u64,
+}
+
+/// The lease as this edge knows it.
+#[derive(Debug)]
+pub struct LeaseKeeper {
+    settings: LeaseSettings,
+    incarnation: Incarnation,
+    last_incarnation: Incarnation,
+    link: LinkNumber,
+    epoch: String,
+    /// Requests without a reply and when they were sent.
+    asked: BTreeMap<u64, u64>,
+    requests: u64,
+    /// When a request is due.
+    due_us: u64,
+    placed: bool,
+}
+
+/// What a reply means for the rest of the edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Redis time was read after this moment, and the lease is held until that one.
+    Held {
+        /// When the confirmed request was sent.
+        sent_us: u64,
+        /// Until when the edge may write.
+        until_us: u64,
+    },
+    /// A new life began.
+    Taken(Incarnation),
+    /// The same life goes on.
+    Renewed,
+    /// The store may have lost something.
+    EpochChanged,
+    /// The life is over.
+    Lapsed,
+}
+
+impl LeaseKeeper {
+    /// A process that has no life yet.
+    #[must_use]
+    pub fn new(settings: LeaseSettings) -> Self {
+        Self {
+            settings,
+            incarnation: Incarnation(0),
+            last_incarnation: Incarnation(0),
+            link: LinkNumber(0),
+            epoch: String::new(),
+            asked: BTreeMap::new(),
+            requests: 0,
+            due_us: 0,
+            placed: false,
+        }
+    }
+
+    /// A link begins: what is said first.
+    pub fn hello(&mut self) -> UpItem {
+        self.asked.clear();
+        self.placed = false;
+        up(up_item::Item::Hello(Hello {
+            pod_id: self.settings.pod.to_string(),
+            incarnation: self.incarnation.0,
+            last_incarnation: self.last_incarnation.0,
+            process_nonce: self.settings.process_nonce,
+        }))
+    }
+
+    /// The router said where to consume; the lease is renewed at once.
+    pub fn placed(&mut self, placement: &Placement) {
+        self.placed = true;
+        self.link = LinkNumber(placement.link_number);
+        self.due_us = 0;
+    }
+
+    /// What is due. `fresh`: both lanes are proven by canaries of late.
+    pub fn due(&mut self, now_us: u64, fresh: bool, floor: Version) -> Option<UpItem> {
+        if !self.placed || now_us < self.due_us {
+            return None;
+        }
+        let begins = self.incarnation.0 == 0;
+        if begins && (!fresh || !self.asked.is_empty()) {
+            return None;
+        }
+        self.requests += 1;
+        let request = LEASE_REQUESTS | self.requests;
+        self.asked.insert(request, now_us);
+        self.due_us = now_us.saturating_add(self.settings.renew_us);
+        let last_incarnation = self.last_incarnation.0;
+        Some(up(if begins {
+            up_item::Item::TakeIncarnation(TakeIncarnation {
+                request,
+                last_incarnation,
+            })
+        } else {
+            up_item::Item::RenewLease(RenewLease {
+                request,
+                incarnation: self.incarnation.0,
+                floor_version: floor.0,
+                store_epoch: self.epoch.clone(),
+            })
+        }))
+    }
+
+    /// The lease is held.
+    pub fn held(&mut self, lease: &Lease) -> Vec<Effect> {
+        let Some(sent_us) = self.answered(lease.request) else {
+            return Vec::new();
+        };
+        let begins = self.incarnation.0 == 0;
+        let incarnation = Incarnation(lease.incarnation);
+        if incarnation.0 == 0 || (!begins && incarnation != self.incarnation) {
+            return Vec::new();
+        }
+        let lease_us = u64::from(lease.lease_ms) * 1_000;
+        let until_us = sent_us.saturating_add(lease_us.saturating_sub(self.settings.margin_us));
+        let mut effects = vec![Effect::Held { sent_us, until_us }];
+        if begins {
+            (self.incarnation, self.last_incarnation) = (incarnation, incarnation);
+            effects.push(Effect::Taken(incarnation));
+        } else {
+            // A changed epoch holds registrations back until the next renewal, so it comes after this one.
+            effects.push(Effect::Renewed);
+            if self.epoch != lease.store_epoch {
+                effects.push(Effect::EpochChanged);
+                self.due_us = 0;
+            }
+        }
+        self.epoch.clone_from(&lease.store_epoch);
+        effects
+    }
+
+    /// The lease is not held.
+    pub fn refused(&mut self, refused: &LeaseRefused) -> Result<Option<Effect>, EdgeError> {
+        if refused.superseded {
+            return Err(EdgeError::Superseded {
+                pod: self.settings.pod.to_string(),
+            });
+        }
+        if self.answered(refused.request).is_none() || self.incarnation.0 == 0 {
+            return Ok(None);
+        }
+        self.incarnation = Incarnation(0);
+        self.asked.clear();
+        self.due_us = 0;
+        Ok(Some(Effect::Lapsed))
+    }
+
+    /// A request could not be handled; whether it was one of the lease.
+    pub fn failed(&mut self, request: u64, now_us: u64) -> bool {
+        if self.answered(request).is_some() {
+            self.due_us = now_us.saturating_add(RETRY_US);
+        }
+        request & LEASE_REQUESTS != 0
+    }
+
+    /// Whether a reply is overdue.
+    #[must_use]
+    pub fn is_unanswered(&self, now_us: u64) -> bool {
+        let late = |sent: &u64| now_us.saturating_sub(*sent) >= self.settings.reply_timeout_us;
+        self.asked.values().next().is_some_and(late)
+    }
+
+    /// What is said before the edge drains.
+    #[must_use]
+    pub fn goodbye(&self) -> UpItem {
+        up(up_item::Item::Goodbye(Goodbye {
+            incarnation: self.incarnation.0,
+        }))
+    }
+
+    /// The present life; 0 for none.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Takes a request off the list, and those sent before it: replies come in order.
+    fn answered(&mut self, request: u64) -> Option<u64> {
+        let sent = self.asked.remove(&request)?;
+        self.asked.retain(|other, _| *other > request);
+        Some(sent)
+    }
+}
+
+fn up(item: up_item::Item) -> UpItem {
+    UpItem { item: Some(item) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn keeper() -> LeaseKeeper {
+        let mut keeper = LeaseKeeper::new(LeaseSettings {
+            pod: PodId::parse("edge-1").unwrap(),
+            process_nonce: 5,
+            renew_us: 3 * SECOND,
+            margin_us: SECOND / 2,
+            reply_timeout_us: 4 * SECOND,
+        });
+        keeper.hello();
+        keeper.placed(&Placement::default());
+        keeper
+    }
+
+    fn lease(request: u64, incarnation: u64, epoch: &str) -> Lease {
+        Lease {
+            request,
+            incarnation,
+            lease_ms: 10_000,
+            store_epoch: epoch.into(),
+        }
+    }
+
+    fn request_of(item: Option<UpItem>) -> u64 {
+        match item.and_then(|i| i.item) {
+            Some(up_item::Item::TakeIncarnation(take)) => take.request,
+            Some(up_item::Item::RenewLease(renew)) => renew.request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A keeper with the life 7, taken at second 1.
+    fn alive() -> LeaseKeeper {
+        let mut keeper = keeper();
+        let request = request_of(keeper.due(SECOND, true, Version(0)));
+        keeper.held(&lease(request, 7, "e1"));
+        keeper
+    }
+
+    #[test]
+    fn no_life_is_taken_before_both_lanes_are_proven() {
+        let mut keeper = keeper();
+        assert!(keeper.due(SECOND, false, Version(0)).is_none());
+        let request = request_of(keeper.due(SECOND, true, Version(0)));
+        assert!(
+            keeper.due(2 * SECOND, true, Version(0)).is_none(),
+            "one request at a time"
+        );
+        let effects = keeper.held(&lease(request, 7, "e1"));
+        let until_us = 10 * SECOND + SECOND / 2;
+        assert_eq!(
+            effects,
+            [
+                Effect::Held {
+                    sent_us: SECOND,
+                    until_us
+                },
+                Effect::Taken(Incarnation(7))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lease_counts_from_the_sending_less_a_margin() {
+        let mut keeper = alive();
+        let request = request_of(keeper.due(20 * SECOND, false, Version(9)));
+        let effects = keeper.held(&lease(request, 7, "e1"));
+        let until_us = 29 * SECOND + SECOND / 2;
+        assert_eq!(
+            effects,
+            [
+                Effect::Held {
+                    sent_us: 20 * SECOND,
+                    until_us
+                },
+                Effect::Renewed
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lapsed_lease_is_never_renewed() {
+        let mut keeper = alive();
+        let request = request_of(keeper.due(20 * SECOND, true, Version(0)));
+        let refused = LeaseRefused {
+            request,
+            superseded: false,
+        };
+        assert_eq!(keeper.refused(&refused).unwrap(), Some(Effect::Lapsed));
+        let item = keeper.due(20 * SECOND, true, Version(0)).unwrap().item;
+        let expected = TakeIncarnation {
+            request: request + 1,
+            last_incarnation: 7,
+        };
+        assert_eq!(item, Some(up_item::Item::TakeIncarnation(expected)));
+    }
+
+    #[test]
+    fn a_newer_life_of_the_same_pod_id_is_fatal() {
+        let refused = LeaseRefused {
+            request: 0,
+            superseded: true,
+        };
+        assert!(matches!(alive().refused(&refused), Err(EdgeError::Superseded { pod }) if pod == "edge-1"));
+    }
+
+    #[test]
+    fn replies_to_nothing_asked_and_of_other_lives_change_nothing() {
+        let mut keeper = alive();
+        assert!(keeper.held(&lease(99, 7, "e1")).is_empty());
+        let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+        assert!(keeper.held(&lease(request, 8, "e1")).is_empty());
+        assert_eq!(keeper.incarnation(), Incarnation(7));
+    }
+
+    #[test]
+    fn a_changed_epoch_is_reported_after_the_renewal_and_followed_by_another() {
+        let mut keeper = alive();
+        let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+        let effects = keeper.held(&lease(request, 7, "e2"));
+        assert_eq!(effects[1..], [Effect::Renewed, Effect::EpochChanged]);
+        let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+        assert_eq!(keeper.held(&lease(request, 7, "e2"))[1..], [Effect::Renewed]);
+    }
+
+    #[test]
+    fn a_failed_request_is_repeated_soon_and_a_missing_reply_is_noticed() {
+        let mut keeper = alive();
+        let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+        assert!(keeper.failed(request, 20 * SECOND));
+        assert!(keeper.due(20 * SECOND, false, Version(0)).is_none());
+        request_of(keeper.due(21 * SECOND, false, Version(0)));
+        assert!(!keeper.is_unanswered(24 * SECOND));
+        assert!(keeper.is_unanswered(25 * SECOND));
+        assert!(!keeper.failed(3, 0), "a renewal of connections");
+    }
+
+    #[test]
+    fn a_new_link_says_which_life_goes_on() {
+        let mut keeper = alive();
+        let Some(up_item::Item::Hello(hello)) = keeper.hello().item else {
+            panic!()
+        };
+        assert_eq!(
+            (hello.incarnation, hello.last_incarnation, hello.process_nonce),
+            (7, 7, 5)
+        );
+        assert!(
+            keeper.due(30 * SECOND, true, Version(0)).is_none(),
+            "not before the placement"
+        );
+    }
+}
