@@ -1,0 +1,374 @@
+//! What a SendCommand must look like. All that is wrong is reported at once. Whether a deadline is ahead is
+//! decided by the store, whose clock it is compared with.
+
+use domain::command::{Deadline, IdempotencyKey, Priority, RedeliveryClass};
+use domain::ids::ChargePointId;
+use tonic_types::FieldViolation;
+use wire::gateway::command::v1::SendCommandRequest;
+use wire::map;
+
+use super::canonical::{canonical, content_hash};
+use crate::config::DeliveryConfig;
+
+/// Longest action, in characters.
+pub const ACTION_MAX: usize = 50;
+/// Longest idempotency key, in characters.
+pub const KEY_MAX: usize = 64;
+
+/// A request that can be accepted: all of a command but its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Valid {
+    /// The charger.
+    pub charge_point: ChargePointId,
+    /// The OCPP action.
+    pub action: String,
+    /// A JSON object, as given.
+    pub payload: String,
+    /// Its priority.
+    pub priority: Priority,
+    /// Its class.
+    pub class: RedeliveryClass,
+    /// Its deadline.
+    pub deadline: Deadline,
+    /// The key with the hash of what it covers.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// Checks a request.
+pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result<Valid, Vec<FieldViolation>> {
+    let mut wrong = Violations(Vec::new());
+    let charge_point = ChargePointId::parse(&request.charge_point_id);
+    let charge_point = wrong.ok("charge_point_id", charge_point.map_err(|e| e.to_string()));
+    wrong.check("action", action(&request.action));
+    let payload = if request.payload_json.is_empty() {
+        "{}"
+    } else {
+        &request.payload_json
+    };
+    let canonical = wrong.ok("payload_json", object(payload, config.max_payload_bytes));
+    let priority = wrong.ok(
+        "priority",
+        map::command::read_priority(request.priority).map_err(|_| unknown(request.priority)),
+    );
+    let class =
+        map::command::read_class(request.redelivery_class).map_err(|_| unknown(request.redelivery_class));
+    let class = wrong.ok("redelivery_class", class);
+    let deadline = wrong.ok("deadline", deadline(request, config));
+    wrong.check("idempotency_key", key(&request.idempotency_key));
+    match (
+        wrong.0.is_empty(),
+        charge_point,
+        canonical,
+        priority,
+        class,
+        deadline,
+    ) {
+        (true, Some(charge_point), Some(canonical), Some(priority), Some(class), Some(deadline)) => {
+            let class = class.unwrap_or_else(|| config.class(&request.action));
+            let idempotency = (!request.idempotency_key.is_empty()).then(|| IdempotencyKey {
+                key: request.idempotency_key.clone(),
+                content_hash: content_hash(&charge_point, &request.action, &canonical, class),
+            });
+            let (action, payload) = (request.action.clone(), payload.to_owned());
+            Ok(Valid {
+                charge_point,
+                action,
+                payload,
+                priority,
+                class,
+                deadline,
+                idempotency,
+            })
+        }
+        _ => Err(wrong.0),
+    }
+}
+
+/// A collector of violations.
+struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    fn ok<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
+        result
+            .map_err(|description| self.0.push(FieldViolation::new(field, description)))
+            .ok()
+    }
+
+    fn check(&mut self, field: &str, result: Result<(), String>) {
+        let _ = self.ok(field, result);
+    }
+}
+
+fn action(action: &str) -> Result<(), String> {
+    if action.is_empty() || action.len() > ACTION_MAX || !action.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(format!("must be 1 to {ACTION_MAX} letters or digits"));
+    }
+    Ok(())
+}
+
+/// The canonical text of a payload.
+fn object(payload: &str, max: usize) -> Result<String, String> {
+    if payload.len() > max {
+        return Err(format!("must have at most {max} bytes, has {}", payload.len()));
+    }
+    let text = canonical(payload).map_err(|error| format!("is not JSON: {error}"))?;
+    if text.starts_with('{') {
+        Ok(text)
+    } else {
+        Err("must be a JSON object".to_owned())
+    }
+}
+
+fn deadline(request: &SendCommandRequest, config: &DeliveryConfig) -> Result<Deadline, String> {
+    match &request.deadline {
+        None => Ok(Deadline::After(config.deadline_default_ms * 1_000)),
+        Some(at) => {
+            let at = map::micros(at).ok_or("is not a moment after 1970")?;
+            Ok(Deadline::At {
+                at,
+                max_us: config.deadline_max_ms * 1_000,
+            })
+        }
+    }
+}
+
+fn key(key: &str) -> Result<(), String> {
+    if key.chars().count() > KEY_MAX {
+        return Err(format!("must have at most {KEY_MAX} characters"));
+    }
+    if key.chars().any(char::is_control) {
+        Err("must be printable".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn unknown(value: i32) -> String {
+    format!("has the unknown value {value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::Micros;
+
+    use super::*;
+
+    fn request() -> SendCommandRequest {
+        SendCommandRequest {
+            charge_point_id: "CP-1".into(),
+            action: "ClearCache".into(),
+            idempotency_key: "k".into(),
+            ..SendCommandRequest::default()
+        }
+    }
+
+    fn fields(request: &SendCommandRequest) -> Vec<String> {
+        let violations = validate(request, &DeliveryConfig::default()).unwrap_err();
+        violations.into_iter().map(|v| v.field).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_gets_its_default() {
+        let valid = validate(&request(), &DeliveryConfig::default()).unwrap();
+        assert_eq!(valid.payload, "{}");
+        assert_eq!(
+            (valid.priority, valid.class),
+            (Priority::Normal, RedeliveryClass::Safe)
+        );
+        assert_eq!(valid.deadline, Deadline::After(300_000_000));
+        let unsafe_by_default = SendCommandRequest {
+            action: "Reset".into(),
+            ..request()
+        };
+        let valid = validate(&unsafe_by_default, &DeliveryConfig::default()).unwrap();
+        assert_eq!(valid.class, RedeliveryClass::Unsafe);
+    }
+
+    #[test]
+    fn each_ill_formed_field_is_named() {
+        let long = "x".repeat(65);
+        let deadline = prost_types(-5);
+        for (expected, bad) in [
+            (
+                "charge_point_id",
+                SendCommandRequest {
+                    charge_point_id: "a b".into(),
+                    ..request()
+                },
+            ),
+            (
+                "charge_point_id",
+                SendCommandRequest {
+                    charge_point_id: String::new(),
+                    ..request()
+                },
+            ),
+            (
+                "action",
+                SendCommandRequest {
+                    action: String::new(),
+                    ..request()
+                },
+            ),
+            (
+                "action",
+                SendCommandRequest {
+                    action: "Re-set".into(),
+                    ..request()
+                },
+            ),
+            (
+                "action",
+                SendCommandRequest {
+                    action: "x".repeat(51),
+                    ..request()
+                },
+            ),
+            (
+                "payload_json",
+                SendCommandRequest {
+                    payload_json: "[]".into(),
+                    ..request()
+                },
+            ),
+            (
+                "payload_json",
+                SendCommandRequest {
+                    payload_json: "{".into(),
+                    ..request()
+                },
+            ),
+            (
+                "payload_json",
+                SendCommandRequest {
+                    payload_json: "\"{\"".into(),
+                    ..request()
+                },
+            ),
+            (
+                "payload_json",
+                SendCommandRequest {
+                    payload_json: " ".repeat(70_000) + "{}",
+                    ..request()
+                },
+            ),
+            (
+                "priority",
+                SendCommandRequest {
+                    priority: 5,
+                    ..request()
+                },
+            ),
+            (
+                "priority",
+                SendCommandRequest {
+                    priority: -1,
+                    ..request()
+                },
+            ),
+            (
+                "redelivery_class",
+                SendCommandRequest {
+                    redelivery_class: 3,
+                    ..request()
+                },
+            ),
+            (
+                "idempotency_key",
+                SendCommandRequest {
+                    idempotency_key: long,
+                    ..request()
+                },
+            ),
+            (
+                "idempotency_key",
+                SendCommandRequest {
+                    idempotency_key: "a\nb".into(),
+                    ..request()
+                },
+            ),
+            (
+                "deadline",
+                SendCommandRequest {
+                    deadline,
+                    ..request()
+                },
+            ),
+        ] {
+            assert_eq!(fields(&bad), [expected], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_reported_at_once() {
+        let bad = SendCommandRequest {
+            charge_point_id: ":".into(),
+            action: "?".into(),
+            payload_json: "1".into(),
+            priority: 9,
+            redelivery_class: 9,
+            deadline: prost_types(-1),
+            idempotency_key: "\0".into(),
+        };
+        let all = [
+            "charge_point_id",
+            "action",
+            "payload_json",
+            "priority",
+            "redelivery_class",
+            "deadline",
+            "idempotency_key",
+        ];
+        assert_eq!(fields(&bad), all);
+    }
+
+    #[test]
+    fn a_deadline_is_left_to_the_stores_clock_with_the_configured_bound() {
+        let valid = validate(
+            &SendCommandRequest {
+                deadline: prost_types(7),
+                ..request()
+            },
+            &DeliveryConfig::default(),
+        );
+        let expected = Deadline::At {
+            at: Micros(7_000_000),
+            max_us: 86_400_000_000,
+        };
+        assert_eq!(valid.unwrap().deadline, expected);
+    }
+
+    #[test]
+    fn the_content_hash_follows_the_effective_class() {
+        let hash = |request: &SendCommandRequest| {
+            validate(request, &DeliveryConfig::default())
+                .unwrap()
+                .idempotency
+                .unwrap()
+                .content_hash
+        };
+        let explicit = SendCommandRequest {
+            redelivery_class: 1,
+            ..request()
+        };
+        assert_eq!(hash(&request()), hash(&explicit));
+        assert_ne!(
+            hash(&request()),
+            hash(&SendCommandRequest {
+                redelivery_class: 2,
+                ..request()
+            })
+        );
+        assert_eq!(
+            hash(&request()),
+            hash(&SendCommandRequest {
+                priority: 4,
+                ..request()
+            })
+        );
+    }
+
+    fn prost_types(seconds: i64) -> Option<wire::Timestamp> {
+        Some(wire::Timestamp { seconds, nanos: 0 })
+    }
+}

@@ -1,0 +1,88 @@
+//! The router: the command API, the retry state machine's hands, the edges' links, the shard producers.
+//!
+//! It keeps nothing that dies with it: what it knows is in the store, and any replica continues where another
+//! one stopped. Left out: every decision about a command, which is `domain`'s, and charger sockets, which are
+//! the edge's.
+
+pub mod api;
+pub mod changes;
+pub mod config;
+pub mod dispatcher;
+pub mod due;
+pub mod engine;
+pub mod error;
+pub mod failpoint;
+pub mod leases;
+pub mod link;
+pub mod metrics;
+pub mod outbox;
+pub mod redis_clock;
+pub mod registry_api;
+mod server;
+pub mod slots;
+mod start;
+pub mod topics;
+
+use anyhow::Context as _;
+use bus::Producer;
+use chassis::{Context, Service};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::RouterConfig;
+use crate::engine::EngineCell;
+use crate::start::Workers;
+
+/// The service.
+pub struct App {
+    config: RouterConfig,
+    context: Context,
+    listener: TcpListener,
+    producer: Producer,
+    engine: EngineCell,
+}
+
+impl Service for App {
+    type Config = RouterConfig;
+
+    const NAME: &'static str = "router";
+
+    async fn bind(mut config: RouterConfig, context: Context) -> anyhow::Result<Self> {
+        metrics::describe();
+        store::metrics::describe();
+        bus::metrics::describe();
+        if config.router.id.is_empty() {
+            config.router.id = format!("router-{}", std::process::id());
+        }
+        let listen = config.grpc.listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot bind grpc.listen {listen}"))?;
+        context.addresses.add("grpc", listener.local_addr()?);
+        let producer = Producer::new(&config.kafka)?;
+        Ok(Self {
+            config,
+            context,
+            listener,
+            producer,
+            engine: EngineCell::default(),
+        })
+    }
+
+    async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
+        let Self {
+            config,
+            context,
+            listener,
+            producer,
+            engine,
+        } = self;
+        let workers = Workers::new(&token);
+        start::kafka(&context, &config, &producer, &token);
+        start::store(&context, &config, &producer, &engine, &workers);
+        let served = server::serve(&config, listener, &engine, &context.readiness, &token).await;
+        token.cancel();
+        workers.finish(&config, &engine, producer).await;
+        served
+    }
+}

@@ -1,0 +1,214 @@
+//! What runs beside the gRPC server, how it comes up and in which order it ends.
+//!
+//! Redis and Kafka may be away at the start: the router answers `UNAVAILABLE` or parks meanwhile, and comes up
+//! as they do. A store that belongs to another deployment, or cannot keep what is promised, ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Producer;
+use chassis::{Backoff, Condition, Context, Period, Tasks, every, retry_until};
+use domain::topics;
+use store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::RouterConfig;
+use crate::dispatcher::{self, Dispatcher};
+use crate::engine::{Engine, EngineCell};
+use crate::slots::SlotQueues;
+use crate::{changes, due, outbox, slots};
+
+/// How often Redis is asked whether it is there.
+const PING: Period = Period::new(Duration::from_secs(1));
+/// How often the timers are looked at.
+const DUE: Period = Period::new(Duration::from_secs(1));
+/// How often leases that nobody asks for are dropped from the cache.
+const SWEEP: Period = Period::new(Duration::from_secs(30));
+
+/// The tasks that others hand work to: they end after those that hand it.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    dispatch: Tasks,
+    stop_dispatch: CancellationToken,
+    slots: Tasks,
+    stop_slots: CancellationToken,
+}
+
+impl Workers {
+    /// None yet; one that fails cancels `token`.
+    pub(crate) fn new(token: &CancellationToken) -> Self {
+        Self {
+            dispatch: Tasks::new(token.clone()),
+            stop_dispatch: CancellationToken::new(),
+            slots: Tasks::new(token.clone()),
+            stop_slots: CancellationToken::new(),
+        }
+    }
+
+    /// Ends everything after the server has ended: calls, then dispatches, then events, then the connections.
+    pub(crate) async fn finish(self, config: &RouterConfig, engine: &EngineCell, producer: Producer) {
+        let drain = config.shutdown.drain() / 2;
+        if let Some(engine) = engine.get() {
+            engine.calls.close();
+            if tokio::time::timeout(drain, engine.calls.wait()).await.is_err() {
+                tracing::warn!("calls of the store did not end in time");
+            }
+        }
+        self.stop_dispatch.cancel();
+        let dispatched = self.dispatch.join(drain).await;
+        self.stop_slots.cancel();
+        let applied = self.slots.join(drain).await;
+        for failure in [dispatched, applied].into_iter().filter_map(Result::err) {
+            tracing::error!("{failure}");
+        }
+        if let Err(error) = producer
+            .close(Duration::from_millis(config.kafka.message_timeout_ms))
+            .await
+        {
+            tracing::warn!("records may be lost that their claims' leases will repeat: {error}");
+        }
+        if let Some(engine) = engine.get() {
+            engine.store.close().await;
+        }
+    }
+
+    /// Serves the queues of an engine.
+    fn serve(&self, engine: &Arc<Engine>, slot_ends: SlotEnds, dispatch_ends: DispatchEnds) {
+        for (slot, end) in slot_ends {
+            let shared = Arc::clone(engine);
+            let apply = move |events| {
+                let engine = Arc::clone(&shared);
+                async move { engine.apply(slot, events).await }
+            };
+            self.slots.spawn(
+                format!("slot-{slot}"),
+                slots::run(end, self.stop_slots.clone(), apply),
+            );
+        }
+        for (n, end) in dispatch_ends.into_iter().enumerate() {
+            let run = dispatcher::run(end, self.stop_dispatch.clone(), Arc::clone(engine));
+            self.dispatch.spawn(format!("dispatch-{n}"), run);
+        }
+    }
+}
+
+type SlotEnds = Vec<(domain::ids::Slot, tokio::sync::mpsc::Receiver<slots::Job>)>;
+type DispatchEnds = Vec<tokio::sync::mpsc::Receiver<domain::slot::Claimed>>;
+
+/// Waits for the topics and warms the producer. Once it is warm, Kafka's absence is no reason to be unready:
+/// commands are accepted and parked.
+pub(crate) fn kafka(
+    context: &Context,
+    config: &RouterConfig,
+    producer: &Producer,
+    token: &CancellationToken,
+) {
+    let condition = context.readiness.condition("kafka");
+    let (producer, token) = (producer.clone(), token.clone());
+    let names: Vec<String> = topics::all(&config.topics).into_iter().map(|t| t.name).collect();
+    context.tasks.spawn("kafka-warm", async move {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        retry_until(&token, &condition, Backoff::default(), || producer.warm(&names)).await;
+    });
+}
+
+/// Connects the store, starts what needs it, and watches it from then on.
+pub(crate) fn store(
+    context: &Context,
+    config: &RouterConfig,
+    producer: &Producer,
+    cell: &EngineCell,
+    workers: &Workers,
+) {
+    let condition = context.readiness.condition("redis");
+    let (context, config, producer) = (context.clone(), config.clone(), producer.clone());
+    let (cell, workers) = (cell.clone(), workers.clone());
+    context.tasks.clone().spawn("store", async move {
+        let token = context.token.clone();
+        let Some(store) = connect(&config, &condition, &token).await? else {
+            return Ok(());
+        };
+        let (slot_queues, slot_ends) = SlotQueues::new(store.slots());
+        let (dispatcher, dispatch_ends) = Dispatcher::new();
+        let clock = context.clock.clone();
+        let engine = Arc::new(Engine::new(
+            config,
+            store,
+            producer,
+            clock,
+            (slot_queues, dispatcher),
+        ));
+        workers.serve(&engine, slot_ends, dispatch_ends);
+        loops(&context, &engine);
+        cell.set(Arc::clone(&engine));
+        every(PING, &token, "redis-ping", || {
+            ping(Arc::clone(&engine), condition.clone())
+        })
+        .await;
+        anyhow::Ok(())
+    });
+}
+
+/// Tries until Redis is there. What cannot get better by waiting is an error.
+async fn connect(
+    config: &RouterConfig,
+    condition: &Condition,
+    token: &CancellationToken,
+) -> anyhow::Result<Option<Store>> {
+    let mut backoff = Backoff::default();
+    loop {
+        let settings = config.delivery.settings();
+        let connected = token
+            .run_until_cancelled(Store::connect(config.redis.clone(), settings))
+            .await;
+        match connected {
+            None => return Ok(None),
+            Some(Ok(store)) => {
+                condition.ready();
+                return Ok(Some(store));
+            }
+            Some(Err(error)) if error.is_transient() => condition.waiting(error.to_string()),
+            Some(Err(error)) => return Err(error.into()),
+        }
+        let pause = tokio::time::sleep(backoff.next_delay(&mut rand::rng()));
+        if token.run_until_cancelled(pause).await.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+/// The loops that need the store.
+fn loops(context: &Context, engine: &Arc<Engine>) {
+    let (tasks, token) = (&context.tasks, &context.token);
+    let drains = outbox::run(Arc::clone(engine), token.clone());
+    tasks.spawn_essential("outbox", drains);
+    let changes = changes::run(engine.store.clone(), engine.hub.clone(), token.clone());
+    tasks.spawn_essential("changes", changes);
+    let (timers, stop) = (Arc::clone(engine), token.clone());
+    tasks.spawn_essential("due", async move {
+        every(DUE, &stop, "due", || due::round(Arc::clone(&timers))).await;
+    });
+    let (cache, stop) = (Arc::clone(engine), token.clone());
+    tasks.spawn_essential("lease-sweep", async move {
+        every(SWEEP, &stop, "lease-sweep", || {
+            cache.leases.sweep();
+            async { Ok::<_, StoreError>(()) }
+        })
+        .await;
+    });
+}
+
+/// Asks Redis for its time, which is both a sign of life and news.
+async fn ping(engine: Arc<Engine>, condition: Condition) -> Result<(), StoreError> {
+    match engine.store.redis_now().await {
+        Ok(now) => {
+            engine.redis_clock.learn(now);
+            condition.ready();
+            Ok(())
+        }
+        Err(error) => {
+            condition.waiting(error.to_string());
+            Err(error)
+        }
+    }
+}

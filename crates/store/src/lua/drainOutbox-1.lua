@@ -1,0 +1,37 @@
+-- Takes or renews the drain lease, and reads what is to leave the slot.
+-- KEYS  1 base of the slot
+-- ARGV  holder, lease us, most entries and notes
+-- Output  '1' if the lease is held · entries: number, kind, answer, command · notes: charge point, pod,
+--         incarnation, kind, two facts, next sending
+
+local holder, limit = arg(1), arg(3)
+local held = redis.call('HMGET', key('drain'), 'holder', 'until')
+if held[1] and held[1] ~= holder and tonumber(held[2]) > NOW then
+  put('0')
+  put('0')
+  put('0')
+  return reply()
+end
+-- Redis at its memory limit refuses a script's first write unless it frees memory. Draining is how memory
+-- becomes free, so it begins with such a write.
+redis.call('DEL', key('drain'))
+redis.call('HSET', key('drain'), 'holder', holder, 'until', str(NOW + tonumber(arg(2))))
+put('1')
+
+local entries = redis.call('XRANGE', key('out'), '-', '+', 'COUNT', limit)
+put(str(#entries))
+for _, entry in ipairs(entries) do
+  put(string.match(entry[1], '^%d+'))
+  for i = 2, #entry[2], 2 do put(entry[2][i]) end
+end
+
+local due = redis.call('ZRANGEBYSCORE', key('nq'), '-inf', str(NOW), 'LIMIT', 0, limit)
+put(str(#due))
+for _, member in ipairs(due) do
+  local packed = redis.call('HGET', key('notes'), member) or ''
+  put(string.match(member, '^[^\n]*'))
+  for part in string.gmatch(packed, '[^\n]+') do put(part) end
+  put(str(NOW + NOTE_RESEND_US))
+  redis.call('ZADD', key('nq'), str(NOW + NOTE_RESEND_US), member)
+end
+return reply()

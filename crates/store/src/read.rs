@@ -1,0 +1,223 @@
+//! Reading commands, connections and counts. A command is read behind the barrier, because its end must not
+//! be seen before it is durable.
+
+use domain::command::{Command, Status};
+use domain::ids::{ChargePointId, CommandId, PodId, Slot};
+use domain::slot::Device;
+
+use crate::keys::Place;
+use crate::reply::{Reader, Reply};
+use crate::{Store, StoreError, scripts};
+
+/// Which commands to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandFilter {
+    /// Only this charger's.
+    pub charge_point: Option<ChargePointId>,
+    /// Only these; empty means all. Dead letters are `Failed` and `Expired`.
+    pub statuses: Vec<Status>,
+}
+
+/// A page of commands, by slot, charger and id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandPage {
+    /// The commands. The payload is there while a command is open, and of dead letters.
+    pub commands: Vec<Command>,
+    /// Where the next page starts; none after the last.
+    pub next: Option<String>,
+}
+
+/// A charger and what the store knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The charger.
+    pub charge_point: ChargePointId,
+    /// Its record.
+    pub device: Device,
+}
+
+/// A page of connections, by slot and end of the registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectionPage {
+    /// The connections. One that was renewed meanwhile may come twice.
+    pub connections: Vec<Connection>,
+    /// Where the next page starts; none after the last.
+    pub next: Option<String>,
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlotCount {
+    /// Open commands.
+    pub open: u64,
+    /// Open and retained commands.
+    pub commands: u64,
+    /// Connected chargers, the lapsed ones included.
+    pub connections: u64,
+    /// Entries in the outbox.
+    pub outbox: u64,
+    /// Notes that wait for their confirmation.
+    pub notes: u64,
+    /// Timers that are due.
+    pub overdue: u64,
+}
+
+impl Store {
+    /// One command; none if it is unknown or its retention ended.
+    pub async fn get_command(&self, id: CommandId) -> Result<Reply<Option<Command>>, StoreError> {
+        let slot = id.slot(self.slots()).ok_or(StoreError::WrongSlot)?;
+        let read = |r: &mut Reader| Ok(r.list(Reader::command)?.into_iter().next());
+        self.call(
+            scripts::GET_COMMAND,
+            Place::Slot(slot),
+            vec![id.to_string()],
+            read,
+        )
+        .await
+    }
+
+    /// A page of open and retained commands. `after` is the `next` of the page before.
+    pub async fn list_commands(
+        &self,
+        filter: &CommandFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<CommandPage, StoreError> {
+        let mut page = CommandPage::default();
+        let only = filter.charge_point.as_ref();
+        let first = Cursor {
+            slot: only.map_or(0, |c| self.slot_of(c).0),
+            rest: String::new(),
+        };
+        let mut at = after.map_or(Ok(first), Cursor::read)?;
+        let last = only.map_or(self.slots() - 1, |c| self.slot_of(c).0);
+        let statuses: String = filter.statuses.iter().map(|s| s.code()).collect();
+        while at.slot <= last {
+            let args = vec![
+                only.map_or(String::new(), ToString::to_string),
+                statuses.clone(),
+                at.rest.replacen(':', "\n", 1),
+                (limit - page.commands.len()).to_string(),
+            ];
+            let read = |r: &mut Reader| Ok((r.list(Reader::command)?, r.text()?));
+            let place = Place::Slot(Slot(at.slot));
+            let (found, next) = self.call(scripts::LIST_COMMANDS, place, args, read).await?.value;
+            page.commands.extend(found);
+            at = at.step(next.replacen('\n', ":", 1));
+            if page.commands.len() >= limit {
+                page.next = (at.slot <= last).then(|| at.text());
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// One charger's record; none if it was never seen.
+    pub async fn get_connection(
+        &self,
+        charge_point: &ChargePointId,
+    ) -> Result<Reply<Option<Connection>>, StoreError> {
+        let read = |r: &mut Reader| Ok(r.list(read_connection)?.into_iter().next());
+        let args = vec![charge_point.to_string()];
+        self.call(scripts::GET_CONNECTION, self.place_of(charge_point), args, read)
+            .await
+    }
+
+    /// A page of connected chargers. `after` is the `next` of the page before.
+    pub async fn list_connections(
+        &self,
+        pod: Option<&PodId>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ConnectionPage, StoreError> {
+        let mut page = ConnectionPage::default();
+        let mut at = after.map_or(
+            Ok(Cursor {
+                slot: 0,
+                rest: String::new(),
+            }),
+            Cursor::read,
+        )?;
+        while at.slot < self.slots() {
+            let (score, member) = at.rest.split_once(':').unwrap_or(("0", ""));
+            let args = vec![
+                pod.map_or(String::new(), ToString::to_string),
+                score.to_owned(),
+                member.to_owned(),
+                (limit - page.connections.len()).to_string(),
+            ];
+            let read = |r: &mut Reader| Ok((r.list(read_connection)?, r.text()?));
+            let place = Place::Slot(Slot(at.slot));
+            let (found, next) = self
+                .call(scripts::LIST_CONNECTIONS, place, args, read)
+                .await?
+                .value;
+            page.connections.extend(found);
+            at = at.step(next);
+            if page.connections.len() >= limit {
+                page.next = (at.slot < self.slots()).then(|| at.text());
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// Counts what a slot holds.
+    pub async fn count_slot(&self, slot: Slot) -> Result<Reply<SlotCount>, StoreError> {
+        let read = |r: &mut Reader| {
+            Ok(SlotCount {
+                open: r.number()?,
+                commands: r.number()?,
+                connections: r.number()?,
+                outbox: r.number()?,
+                notes: r.number()?,
+                overdue: r.number()?,
+            })
+        };
+        self.call(scripts::COUNT_SLOT, Place::Slot(slot), vec![], read)
+            .await
+    }
+}
+
+pub(crate) fn read_connection(r: &mut Reader) -> Result<Connection, StoreError> {
+    Ok(Connection {
+        charge_point: r.charge_point()?,
+        device: r.device()?,
+    })
+}
+
+/// Where a listing goes on: a slot, and the last thing seen in it.
+struct Cursor {
+    slot: u16,
+    rest: String,
+}
+
+impl Cursor {
+    fn read(text: &str) -> Result<Self, StoreError> {
+        let wrong = || StoreError::Cursor;
+        let (slot, rest) = text.split_once('.').ok_or_else(wrong)?;
+        Ok(Self {
+            slot: slot.parse().map_err(|_| wrong())?,
+            rest: rest.to_owned(),
+        })
+    }
+
+    fn text(&self) -> String {
+        format!("{}.{}", self.slot, self.rest)
+    }
+
+    /// Goes on after `next`, or with the next slot if there is nothing more in this one.
+    fn step(self, next: String) -> Self {
+        if next.is_empty() {
+            Self {
+                slot: self.slot + 1,
+                rest: String::new(),
+            }
+        } else {
+            Self {
+                slot: self.slot,
+                rest: next,
+            }
+        }
+    }
+}

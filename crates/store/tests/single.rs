@@ -1,0 +1,335 @@
+//! The store on one Redis: the suite, and what happens when Redis goes away, stalls, restarts, forgets its
+//! scripts, fills its memory or its disk.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "what a test's helper cannot do is the test's failure"
+)]
+
+mod suite;
+mod support;
+
+use anyhow::{Context as _, Result};
+use domain::ids::{Slot, Version};
+use domain::settings::DeliverySettings;
+use nix::sys::signal::Signal;
+use store::{ChangeEvent, Durability, Store, StoreConfig, StoreError, testing};
+use support::{Keeps, Redis, config, samples, until};
+
+async fn connect(redis: &Redis) -> Result<Store> {
+    let config = StoreConfig {
+        command_timeout_ms: 500,
+        ..config(redis.url(), Durability::Fsync)
+    };
+    Ok(Store::connect(config, DeliverySettings::default()).await?)
+}
+
+#[tokio::test]
+async fn the_suite_holds_on_a_single_redis() -> Result<()> {
+    if let Ok(url) = std::env::var("HOLDFAST_TEST_REDIS") {
+        return suite::all(|| config(url.clone(), Durability::Fsync)).await;
+    }
+    let redis = Redis::start(Keeps::Always, &[])?;
+    suite::all(|| config(redis.url(), Durability::Fsync)).await
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_keep_its_promise_is_refused() -> Result<()> {
+    let redis = Redis::start(Keeps::Always, &[])?;
+    for wrong in [
+        ["appendfsync", "everysec", "always"],
+        ["appendonly", "no", "yes"],
+        ["maxmemory-policy", "allkeys-lru", "noeviction"],
+    ] {
+        redis.cli(&["CONFIG", "SET", wrong[0], wrong[1]])?;
+        let refused = connect(&redis).await.err().context("accepted")?;
+        assert!(refused.to_string().contains(wrong[0]), "{refused}");
+        redis.cli(&["CONFIG", "SET", wrong[0], wrong[2]])?;
+    }
+    connect(&redis).await?.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_absent_redis_is_told_and_connected_to_later() -> Result<()> {
+    let mut redis = Redis::start(Keeps::Always, &[])?;
+    redis.kill();
+    let config = StoreConfig {
+        connect_timeout_ms: 300,
+        ..config(redis.url(), Durability::Fsync)
+    };
+    let refused = Store::connect(config.clone(), DeliverySettings::default())
+        .await
+        .err();
+    assert!(matches!(refused, Some(StoreError::Connect { .. })), "{refused:?}");
+    redis.run()?;
+    let config = StoreConfig {
+        connect_timeout_ms: 10_000,
+        ..config
+    };
+    Store::connect(config, DeliverySettings::default())
+        .await?
+        .close()
+        .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crash_is_told_at_once_and_loses_nothing_accepted() -> Result<()> {
+    let mut redis = Redis::start(Keeps::Always, &[])?;
+    let store = connect(&redis).await?;
+    let id = samples::charge_point("CP-1");
+    let command = suite::accept(&store, &id).await?;
+    let version = suite::register(&store, &id, 1, 1).await?;
+    let epoch = store.epoch();
+    let mut changes = store.subscribe_changes().await?;
+    redis.kill();
+    let told = until("the client notices", async || {
+        let error = store.get_command(command).await.err()?;
+        matches!(error, StoreError::Unavailable { .. }).then_some(error)
+    })
+    .await;
+    assert!(told.is_transient());
+    redis.run()?;
+    until("the client is back", async || {
+        store.get_command(command).await.ok()
+    })
+    .await;
+    assert!(
+        store.get_command(command).await?.value.is_some(),
+        "an accepted command is gone"
+    );
+    assert_ne!(store.epoch(), epoch, "a restart is another epoch");
+    assert_eq!(
+        store.get_connection(&id).await?.value.map(|c| c.device.version),
+        Some(version)
+    );
+    assert!(suite::register(&store, &id, 1, 2).await? > version);
+    let told = tokio::time::timeout(std::time::Duration::from_secs(20), changes.next()).await?;
+    assert_eq!(told, None, "a reader must know that it may miss changes");
+    changes.close().await;
+    let mut changes = store.subscribe_changes().await?;
+    let next = suite::accept(&store, &samples::charge_point("CP-2")).await?;
+    let told = tokio::time::timeout(std::time::Duration::from_secs(20), changes.next()).await?;
+    assert!(
+        matches!(told, Some(ChangeEvent::Change(c)) if c.id == next),
+        "{told:?}"
+    );
+    changes.close().await;
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stalled_redis_runs_nothing_late() -> Result<()> {
+    let redis = Redis::start(Keeps::Always, &[])?;
+    let store = connect(&redis).await?;
+    let id = samples::charge_point("CP-1");
+    suite::register(&store, &id, 1, 1).await?;
+    let request = samples::request(&id, store.slots());
+    store.accept(&samples::request(&id, store.slots())).await?;
+    let before = script_calls(&redis)?;
+    redis.signal(Signal::SIGSTOP)?;
+    let stalled = store.accept(&request).await.err();
+    assert!(
+        stalled.as_ref().is_some_and(StoreError::may_have_run),
+        "{stalled:?}"
+    );
+    redis.signal(Signal::SIGCONT)?;
+    until("the waiting script was reached", async || {
+        script_calls(&redis).ok().filter(|calls| *calls > before)
+    })
+    .await;
+    let found = until("the client is back", async || {
+        store.get_command(request.id).await.ok()
+    })
+    .await;
+    assert_eq!(
+        found.value, None,
+        "it ran although its caller had been told that it failed"
+    );
+    store.accept(&request).await?;
+    store.close().await;
+    Ok(())
+}
+
+fn script_calls(redis: &Redis) -> Result<u64> {
+    let stats = redis.cli(&["INFO", "commandstats"])?;
+    let line = stats
+        .lines()
+        .find_map(|l| l.strip_prefix("cmdstat_evalsha:calls="))
+        .context("no scripts ran")?;
+    Ok(line.split(',').next().unwrap_or_default().parse()?)
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_loaded_again() -> Result<()> {
+    let redis = Redis::start(Keeps::Always, &[])?;
+    let store = connect(&redis).await?;
+    let epoch = store.epoch();
+    for n in 0..3 {
+        redis.cli(&["SCRIPT", "FLUSH"])?;
+        suite::accept(&store, &samples::charge_point(&format!("CP-{n}"))).await?;
+    }
+    assert_eq!(store.epoch(), epoch, "forgotten scripts alone are no other epoch");
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn scripts_of_a_former_epoch_do_not_run_after_a_restart() -> Result<()> {
+    let mut redis = Redis::start(Keeps::Always, &[])?;
+    let (old, other) = (connect(&redis).await?, connect(&redis).await?);
+    let id = samples::charge_point("CP-1");
+    suite::accept(&old, &id).await?;
+    redis.kill();
+    redis.run()?;
+    // Another service is first to load the same script into the new life.
+    until("the other is back", async || {
+        suite::accept(&other, &id).await.ok()
+    })
+    .await;
+    let request = samples::request(&id, old.slots());
+    until("the first is back", async || old.accept(&request).await.ok()).await;
+    let accepted = old.get_command(request.id).await?.value.context("gone")?;
+    assert_eq!(
+        accepted.epoch,
+        other.epoch(),
+        "a command was accepted under the former epoch"
+    );
+    old.close().await;
+    other.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_memory_is_told_and_can_be_drained() -> Result<()> {
+    let redis = Redis::start(Keeps::Always, &[])?;
+    let store = connect(&redis).await?;
+    let id = samples::charge_point("CP-1");
+    suite::accept(&store, &id).await?;
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"])?;
+    let refused = suite::accept(&store, &id).await.err().context("accepted")?;
+    assert!(
+        matches!(refused.downcast_ref(), Some(StoreError::OutOfMemory)),
+        "{refused:?}"
+    );
+    assert!(
+        store.drain(store.slot_of(&id), "a", 1).await?.value.held,
+        "draining frees memory"
+    );
+    assert_eq!(store.count_slot(store.slot_of(&id)).await?.value.open, 1);
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"])?;
+    suite::accept(&store, &id).await?;
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failing_disk_is_told() -> Result<()> {
+    let redis = Redis::start(Keeps::Nothing, &["--save", "3600 1"])?;
+    let config = config(redis.url(), Durability::Relaxed);
+    let store = Store::connect(config, DeliverySettings::default()).await?;
+    let id = samples::charge_point("CP-1");
+    suite::accept(&store, &id).await?;
+    std::fs::remove_dir_all(redis.folder())?;
+    redis.cli(&["BGSAVE"])?;
+    until("saving failed", async || {
+        redis
+            .cli(&["INFO", "persistence"])
+            .ok()
+            .filter(|i| i.contains("rdb_last_bgsave_status:err"))
+    })
+    .await;
+    let refused = suite::accept(&store, &id).await.err().context("accepted")?;
+    assert!(
+        matches!(refused.downcast_ref(), Some(StoreError::Misconf { .. })),
+        "{refused:?}"
+    );
+    redis.cli(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"])?;
+    suite::accept(&store, &id).await?;
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_barrier_waits_for_replicas_and_counts_them() -> Result<()> {
+    let redis = Redis::start(
+        Keeps::Nothing,
+        &["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0"],
+    )?;
+    let port = redis.port.to_string();
+    let replica = Redis::start(Keeps::Nothing, &["--replicaof", "127.0.0.1", &port])?;
+    until("the replica is in step", async || {
+        redis
+            .cli(&["INFO", "replication"])
+            .ok()
+            .filter(|i| i.contains("state=online"))
+    })
+    .await;
+    let config = StoreConfig {
+        wait_timeout_ms: 900,
+        ..config(redis.url(), Durability::Replicated)
+    };
+    let store = Store::connect(config, DeliverySettings::default()).await?;
+    let id = samples::charge_point("CP-1");
+    let command = until("the replica confirms", async || {
+        suite::accept(&store, &id).await.ok()
+    })
+    .await;
+    replica.signal(Signal::SIGSTOP)?;
+    let refused = suite::accept(&store, &id).await.err().context("accepted")?;
+    let barrier = matches!(
+        refused.downcast_ref(),
+        Some(StoreError::Barrier {
+            wanted: 1,
+            got: 0,
+            ..
+        })
+    );
+    assert!(barrier, "{refused:?}");
+    let read = store.get_command(command).await.err();
+    assert!(
+        matches!(read, Some(StoreError::Barrier { .. })),
+        "a read passes the barrier too: {read:?}"
+    );
+    replica.signal(Signal::SIGCONT)?;
+    until("the replica follows again", async || {
+        store.get_command(command).await.ok()
+    })
+    .await;
+    until("the replica confirms", async || {
+        suite::accept(&store, &id).await.ok()
+    })
+    .await;
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_number_with_more_digits_than_a_double_prints_survives() -> Result<()> {
+    let redis = Redis::start(Keeps::Nothing, &[])?;
+    let store = Store::connect(
+        config(redis.url(), Durability::Relaxed),
+        DeliverySettings::default(),
+    )
+    .await?;
+    let id = samples::charge_point("CP-1");
+    let mut registration = samples::registration(&id, &samples::pod("edge-1"), 1, 1);
+    registration.floor = Version(8_999_999_999_999_999);
+    store.register(&registration).await?;
+    let version = store
+        .get_connection(&id)
+        .await?
+        .value
+        .context("unknown")?
+        .device
+        .version;
+    assert_eq!(version, Version(9_000_000_000_000_000));
+    assert_eq!(
+        testing::dump(&store, Slot(0), false).await?.expiring,
+        Vec::<String>::new()
+    );
+    store.close().await;
+    Ok(())
+}

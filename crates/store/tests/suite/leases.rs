@@ -1,0 +1,127 @@
+//! Leases of pods: taken, repeated, renewed, lapsed, superseded, marked.
+
+use anyhow::{Context as _, Result};
+use domain::dispatch::Consumes;
+use domain::ids::{Incarnation, LinkNumber, Nonce, PodId, Version};
+use store::{Mark, Renewal, Store, StoreConfig, TakeReply, Taking};
+
+use super::connect;
+use crate::support::{samples, until};
+
+pub(crate) async fn all(config: &StoreConfig) -> Result<()> {
+    let store = connect(config).await?;
+    a_life_is_taken_renewed_and_lapses(&store).await?;
+    a_newer_life_supersedes(&store).await?;
+    marks_speak_of_one_link(&store).await?;
+    store.close().await;
+    Ok(())
+}
+
+fn taking(pod: &PodId, last_own: u64, process: u64) -> Taking {
+    let consumes = Consumes {
+        topic: "commands-down-shard-0".into(),
+        normal: 3,
+        urgent: 11,
+    };
+    Taking {
+        pod: pod.clone(),
+        last_own: Incarnation(last_own),
+        process: Nonce(process),
+        consumes,
+    }
+}
+
+async fn take(store: &Store, taking: &Taking) -> Result<Incarnation> {
+    match store.take_incarnation(taking).await?.value {
+        TakeReply::Taken { incarnation, .. } => Ok(incarnation),
+        TakeReply::Superseded => anyhow::bail!("superseded"),
+    }
+}
+
+async fn a_life_is_taken_renewed_and_lapses(store: &Store) -> Result<()> {
+    let pod = samples::pod("edge-1");
+    assert_eq!(store.lease(&pod).await?.value, None);
+    let process = u64::MAX - 5;
+    let life = take(store, &taking(&pod, 0, process)).await?;
+    let epoch = store.epoch();
+    let renewed = store
+        .renew_lease(&pod, life, Version(77), &epoch, None)
+        .await?
+        .value;
+    assert!(matches!(renewed, Renewal::Renewed { .. }), "{renewed:?}");
+    let lease = store.lease(&pod).await?.value.context("no lease")?;
+    assert_eq!(
+        (lease.incarnation, lease.floor, lease.consumes.urgent),
+        (life, Version(77), 11)
+    );
+    assert_eq!(
+        take(store, &taking(&pod, 0, process)).await?,
+        life,
+        "its reply was lost: the same again"
+    );
+    until("the lease lapses", async || {
+        let lease = store.lease(&pod).await.ok()?;
+        (lease.value?.expires <= lease.redis_now).then_some(())
+    })
+    .await;
+    let lapsed = store
+        .renew_lease(&pod, life, Version(0), &epoch, None)
+        .await?
+        .value;
+    assert_eq!(lapsed, Renewal::Lapsed, "a lapsed lease is never renewed");
+    let next = take(store, &taking(&pod, life.0, process)).await?;
+    assert!(next > life);
+    assert!(store.release_lease(&pod, next).await?.value);
+    assert_eq!(
+        store
+            .renew_lease(&pod, next, Version(0), &epoch, None)
+            .await?
+            .value,
+        Renewal::Lapsed
+    );
+    assert!(
+        !store.forget_lease(&pod, 1 << 60).await?.value,
+        "young records are kept"
+    );
+    Ok(())
+}
+
+async fn a_newer_life_supersedes(store: &Store) -> Result<()> {
+    let pod = samples::pod("edge-2");
+    let first = take(store, &taking(&pod, 0, 1)).await?;
+    let second = take(store, &taking(&pod, 0, 2)).await?;
+    assert!(second > first);
+    let renewal = store.renew_lease(&pod, first, Version(0), "", None).await?.value;
+    assert_eq!(renewal, Renewal::Superseded);
+    let back = store.take_incarnation(&taking(&pod, first.0, 1)).await?.value;
+    assert_eq!(
+        back,
+        TakeReply::Superseded,
+        "a former process does not take its pod back"
+    );
+    let pods: Vec<PodId> = store.leases().await?.value.into_iter().map(|l| l.pod).collect();
+    assert_eq!(pods.len(), 2);
+    assert!(!store.release_lease(&pod, first).await?.value);
+    Ok(())
+}
+
+async fn marks_speak_of_one_link(store: &Store) -> Result<()> {
+    let pod = samples::pod("edge-3");
+    let old = store.link(&pod, Incarnation(0)).await?.value;
+    assert_eq!((old.link, old.lease), (LinkNumber(1), None));
+    let life = take(store, &taking(&pod, 0, 1)).await?;
+    let new = store.link(&pod, life).await?.value;
+    let late = store.mark_pod(&pod, life, Mark::Suspect(old.link)).await?.value;
+    assert!(!late, "the end of a former link says nothing of the present one");
+    assert!(store.mark_pod(&pod, life, Mark::Suspect(new.link)).await?.value);
+    assert!(store.lease(&pod).await?.value.is_some_and(|l| l.suspect));
+    let again = store.link(&pod, life).await?.value;
+    assert!(
+        again.lease.is_some_and(|l| !l.suspect),
+        "linking again clears the suspicion"
+    );
+    assert!(!store.mark_pod(&pod, Incarnation(5), Mark::Draining).await?.value);
+    assert!(store.mark_pod(&pod, life, Mark::Draining).await?.value);
+    assert!(store.lease(&pod).await?.value.is_some_and(|l| l.draining));
+    Ok(())
+}
