@@ -23,6 +23,9 @@ use crate::supervise::{ChildSpec, Guarded, Ready, Supervisor, UnexpectedExit, ta
 /// How long a service may take to be ready for traffic.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// The embedded broker wakes no long poll early, so a fetch waits this long for a record.
+const EMBEDDED_FETCH_WAIT_MS: u64 = 2;
+
 /// How often a service whose port was taken meanwhile is tried again on another.
 const PORT_TRIES: usize = 3;
 
@@ -219,7 +222,10 @@ impl Stack {
                 ocpp: net::free_address()?,
                 admin: net::free_address()?,
             };
-            let settings = Settings::edge(name, listen, &routers, kafka);
+            let mut settings = Settings::edge(name, listen, &routers, kafka);
+            if self.broker == BrokerKind::Embedded {
+                settings = settings.with("kafka.fetch_wait_max_ms", EMBEDDED_FETCH_WAIT_MS);
+            }
             let started = self.start_service(name, settings::EDGE, &settings).await;
             if self.retry_port(&started, name, attempt) {
                 continue;

@@ -91,7 +91,7 @@ impl Settings {
             .with("grpc.listen", listen.grpc)
             .with("admin.listen", listen.admin)
             .with("redis.url", redis_url(redis))
-            .with("kafka.bootstrap", kafka)
+            .with("kafka.bootstrap_servers", kafka)
             .with("shutdown.drain_ms", DRAIN_MS)
     }
 
@@ -103,14 +103,14 @@ impl Settings {
             .with("ocpp.listen", listen.ocpp)
             .with("admin.listen", listen.admin)
             .with("routers", join(routers))
-            .with("kafka.bootstrap", kafka)
+            .with("kafka.bootstrap_servers", kafka)
             .with("shutdown.drain_ms", DRAIN_MS)
     }
 
     /// What `router create-topics` is told.
     #[must_use]
     pub fn topics(kafka: SocketAddr) -> Self {
-        Self::default().with("kafka.bootstrap", kafka)
+        Self::default().with("kafka.bootstrap_servers", kafka)
     }
 
     /// Adds or overrides one key.
@@ -205,7 +205,7 @@ pub fn edge_ready(ready: &Value) -> Result<EdgeAddresses> {
 }
 
 fn address(ready: &Value, key: &str) -> Result<SocketAddr> {
-    let text = ready[key]
+    let text = ready["addresses"][key]
         .as_str()
         .with_context(|| format!("the ready file names no {key:?}: {ready}"))?;
     text.parse()
@@ -249,23 +249,25 @@ mod tests {
 
     #[test]
     fn a_later_value_replaces_an_earlier_one() {
-        let flags = Settings::topics(at(1)).with("kafka.bootstrap", at(2)).flags();
+        let flags = Settings::topics(at(1))
+            .with("kafka.bootstrap_servers", at(2))
+            .flags();
         assert_eq!(
             flags,
-            ["--set", "kafka.bootstrap=127.0.0.1:2"].map(OsString::from)
+            ["--set", "kafka.bootstrap_servers=127.0.0.1:2"].map(OsString::from)
         );
     }
 
     #[test]
     fn a_ready_file_that_lacks_an_address_names_the_key() {
-        let ready = serde_json::json!({"grpc": "127.0.0.1:1"});
+        let ready = serde_json::json!({"addresses": {"grpc": "127.0.0.1:1"}});
         assert!(
             router_ready(&ready)
                 .unwrap_err()
                 .to_string()
                 .contains("\"admin\"")
         );
-        let ready = serde_json::json!({"ocpp": "127.0.0.1:1", "admin": "nonsense"});
+        let ready = serde_json::json!({"addresses": {"ocpp": "127.0.0.1:1", "admin": "nonsense"}});
         assert!(edge_ready(&ready).unwrap_err().to_string().contains("nonsense"));
     }
 }
