@@ -82,7 +82,7 @@ impl Default for StoreConfig {
             command_timeout_ms: 2_000,
             reconnect_max_ms: 500,
             connections: 4,
-            drain_lease_ms: 1_500,
+            drain_lease_ms: 2_500,
         }
     }
 }

@@ -8,6 +8,8 @@
 
 #[path = "parity/count.rs"]
 mod count;
+#[path = "parity/expect.rs"]
+mod expect;
 #[path = "parity/generate.rs"]
 mod generate;
 #[path = "parity/mutants.rs"]

@@ -163,18 +163,20 @@ impl Servers {
         self.cluster
     }
 
-    /// After an operation failed: a cluster may have moved its slots.
+    /// After an operation failed: a cluster may have moved its slots. The caller has waited long enough.
     pub(crate) async fn suspect(&self) {
         if self.cluster {
-            self.read_map(false).await;
+            let _ = tokio::time::timeout(SETTLE, self.read_map(false)).await;
         }
     }
 
     /// Reads the map from any server that answers; false if none did.
-    async fn read_map(&self, at_once: bool) -> bool {
-        // One at a time: the others use what that one read.
-        let mut read_at = self.read_at.lock().await;
-        if !at_once && read_at.is_some_and(|t| t.elapsed() < SETTLE) {
+    async fn read_map(&self, at_start: bool) -> bool {
+        // One at a time: the others use what that one reads.
+        let Ok(mut read_at) = self.read_at.try_lock() else {
+            return false;
+        };
+        if !at_start && read_at.is_some_and(|t| t.elapsed() < SETTLE) {
             return true;
         }
         for server in self.all() {
