@@ -6,7 +6,7 @@ pub mod journal;
 pub mod ledger;
 mod load;
 mod look;
-mod results;
+pub(crate) mod results;
 mod table;
 pub mod verdict;
 mod view;

@@ -3,6 +3,7 @@
 //! A library besides its binary, so that its own tests can drive the supervisor. Left out: anything the
 //! product needs at run time.
 
+pub mod bench;
 pub mod ci;
 pub mod demo;
 pub mod guard;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::interrupt::{Interrupt, Interrupted};
-use xtask::{ci, demo, guard, progress, stack, test, tidy};
+use xtask::{bench, ci, demo, guard, progress, stack, test, tidy};
 
 /// Automation of the Holdfast repository.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ struct Cli {
 enum Command {
     /// The whole stack, chargers, commands, and two processes killed before your eyes.
     Demo(demo::DemoArgs),
+    /// Memory, latency and connects, each beside a floor of the same run.
+    Bench(bench::BenchArgs),
     /// Formatting, lints and every ring of tests.
     Test(test::TestArgs),
     /// What continuous integration runs once the machine has its tools.
@@ -73,6 +75,7 @@ async fn run(command: Command) -> Result<u8> {
                 .second_ends(Box::pin(demo::run(&args, &interrupt)))
                 .await
         }
+        Command::Bench(args) => interrupt.ends(Box::pin(bench::run(&args))).await,
         Command::Test(args) => interrupt.ends(test::run(&args)).await,
         Command::Ci(args) => interrupt.ends(ci::run(&args)).await,
         Command::Tidy(args) => interrupt.ends(tidy::run(&args)).await,

@@ -47,12 +47,6 @@ impl Metadata {
             .await?;
         serde_json::from_str(&text).context("reading cargo metadata")
     }
-
-    /// Where binaries of the development profile lie.
-    #[must_use]
-    pub fn binaries(&self) -> PathBuf {
-        self.target_directory.join("debug")
-    }
 }
 
 /// The workspace's folder: that of the nearest manifest with a `[workspace]`, from here upwards.

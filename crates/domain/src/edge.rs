@@ -9,6 +9,7 @@ mod connection;
 mod item;
 mod machine;
 mod memory;
+mod order;
 mod record;
 mod recover;
 mod write;

@@ -196,7 +196,7 @@ impl<S: LaneSource> Consumer<S> {
             match turn {
                 Turn::Event(Event::Record(record)) => self.take(&record, &mut gate),
                 Turn::Event(Event::Failed { kind, detail }) => {
-                    tracing::debug!(kind, detail, "a consumer error")
+                    tracing::debug!(kind, detail, "a consumer error");
                 }
                 Turn::Tick => self.tick(&mut gate).await,
                 Turn::Placement => {

@@ -1,5 +1,9 @@
 //! The edge as a whole: real sockets, the embedded broker, and a router that says what a test wants.
 
+#[allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy takes for other code"
+)]
 mod whole_parts;
 
 use tokio_tungstenite::tungstenite::Message;
@@ -12,7 +16,7 @@ use whole_parts::{Edge, FakeRouter, Kafka, PATIENCE, free_port, until};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_goes_through_and_everything_the_charger_says_comes_up() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port()).await;
+    let router = FakeRouter::start(&kafka, free_port());
     let edge = Edge::start(&kafka, &[&router]).await;
     edge.ready().await;
     let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
@@ -62,7 +66,7 @@ async fn the_order_of_starting_does_not_matter() {
         waiting.contains(&"router".to_owned()) && waiting.contains(&"kafka".to_owned()),
         "{waiting:?}"
     );
-    let router = FakeRouter::start(&kafka, port).await;
+    let router = FakeRouter::start(&kafka, port);
     kafka.broker.bring_up().unwrap();
     edge.ready().await;
     edge.charger("CP-1", "ocpp2.0.1").await.unwrap();
@@ -73,7 +77,7 @@ async fn the_order_of_starting_does_not_matter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_canaries_the_edge_never_becomes_ready() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port()).await;
+    let router = FakeRouter::start(&kafka, free_port());
     router.mute_canaries();
     let edge = Edge::start(&kafka, &[&router]).await;
     // The lanes are assigned: that is not what is missing.
@@ -94,13 +98,13 @@ async fn without_canaries_the_edge_never_becomes_ready() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_router_is_replaced_and_the_life_and_the_sockets_go_on() {
     let kafka = Kafka::start();
-    let first = FakeRouter::start(&kafka, free_port()).await;
+    let first = FakeRouter::start(&kafka, free_port());
     let edge = Edge::start(&kafka, &[&first]).await;
     edge.ready().await;
     let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
     let version = first.registered("CP-1").await;
     let port = first.stop().await;
-    let second = FakeRouter::start(&kafka, port).await;
+    let second = FakeRouter::start(&kafka, port);
     second
         .heard(|item| matches!(item, Up::Hello(hello) if hello.incarnation == 1))
         .await;
@@ -116,7 +120,7 @@ async fn a_dead_router_is_replaced_and_the_life_and_the_sockets_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lapsed_lease_brings_a_new_life_that_registers_the_sockets_again() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port()).await;
+    let router = FakeRouter::start(&kafka, free_port());
     let edge = Edge::start(&kafka, &[&router]).await;
     edge.ready().await;
     let _charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
@@ -134,7 +138,7 @@ async fn a_lapsed_lease_brings_a_new_life_that_registers_the_sockets_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_superseded_edge_ends_with_the_reason() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port()).await;
+    let router = FakeRouter::start(&kafka, free_port());
     let edge = Edge::start(&kafka, &[&router]).await;
     edge.ready().await;
     router
@@ -153,7 +157,7 @@ async fn a_superseded_edge_ends_with_the_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_says_goodbye_closes_the_sockets_and_unregisters_them() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port()).await;
+    let router = FakeRouter::start(&kafka, free_port());
     let edge = Edge::start(&kafka, &[&router]).await;
     edge.ready().await;
     let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
@@ -178,7 +182,7 @@ async fn a_drain_says_goodbye_closes_the_sockets_and_unregisters_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_version_in_common_completes_the_handshake_and_closes() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port()).await;
+    let router = FakeRouter::start(&kafka, free_port());
     let edge = Edge::start(&kafka, &[&router]).await;
     edge.ready().await;
     let mut charger = edge.charger_without_protocol("CP-1").await;

@@ -205,17 +205,10 @@ impl DeliveryConfig {
         }
     }
 
-    fn validate(&self, problems: &mut Problems) {
+    /// Every duration with its key and its upper bound.
+    fn durations(&self) -> [(&'static str, u64, u64); 13] {
         const DAY: u64 = 86_400_000;
-        problems.range("delivery.attempts", self.attempts, 1..=100);
-        problems.range(
-            "delivery.max_open_per_charger",
-            self.max_open_per_charger,
-            1..=100_000,
-        );
-        problems.range("delivery.max_outbox", self.max_outbox, 1..=10_000_000);
-        problems.range("delivery.max_payload_bytes", self.max_payload_bytes, 2..=900_000);
-        for (key, value, most) in [
+        [
             ("answer_timeout_ms", self.answer_timeout_ms, DAY),
             ("urgent_answer_timeout_ms", self.urgent_answer_timeout_ms, DAY),
             (
@@ -237,7 +230,19 @@ impl DeliveryConfig {
                 365 * DAY,
             ),
             ("note_resend_ms", self.note_resend_ms, DAY),
-        ] {
+        ]
+    }
+
+    fn validate(&self, problems: &mut Problems) {
+        problems.range("delivery.attempts", self.attempts, 1..=100);
+        problems.range(
+            "delivery.max_open_per_charger",
+            self.max_open_per_charger,
+            1..=100_000,
+        );
+        problems.range("delivery.max_outbox", self.max_outbox, 1..=10_000_000);
+        problems.range("delivery.max_payload_bytes", self.max_payload_bytes, 2..=900_000);
+        for (key, value, most) in self.durations() {
             problems.range(&format!("delivery.{key}"), value, 1..=most);
         }
         problems.check(
@@ -371,7 +376,7 @@ mod tests {
 
     #[test]
     fn an_action_can_be_given_another_class() {
-        let config = load(&["delivery.redelivery={Reset=safe}"]).unwrap();
+        let config = load(&["delivery.redelivery.Reset=safe"]).unwrap();
         assert_eq!(config.delivery.class("Reset"), RedeliveryClass::Safe);
         assert_eq!(config.delivery.class("ReserveNow"), RedeliveryClass::Unsafe);
     }

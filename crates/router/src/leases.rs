@@ -23,9 +23,11 @@ pub struct LeaseCache {
     store: Store,
     clock: MonoClock,
     redis_clock: Arc<RedisClock>,
-    pods: Mutex<HashMap<PodId, Arc<AsyncMutex<Entry<Option<Lease>>>>>>,
+    pods: Mutex<Pods>,
     floor: AsyncMutex<Entry<Version>>,
 }
+
+type Pods = HashMap<PodId, Arc<AsyncMutex<Entry<Option<Lease>>>>>;
 
 /// A value with the time at which its reading began.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +105,7 @@ impl LeaseCache {
         });
     }
 
-    fn pods(&self) -> MutexGuard<'_, HashMap<PodId, Arc<AsyncMutex<Entry<Option<Lease>>>>>> {
+    fn pods(&self) -> MutexGuard<'_, Pods> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

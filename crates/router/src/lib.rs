@@ -59,6 +59,10 @@ impl Service for App {
             .await
             .with_context(|| format!("cannot bind grpc.listen {listen}"))?;
         context.addresses.add("grpc", listener.local_addr()?);
+        // Known from the start, so that there is no moment at which nothing seems to be waited for.
+        for part in start::PARTS {
+            context.readiness.condition(part);
+        }
         let producer = Producer::new(&config.kafka)?;
         Ok(Self {
             config,

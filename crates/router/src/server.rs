@@ -1,5 +1,6 @@
 //! The gRPC server: the services, health, reflection, the bounds, and the drain.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -63,10 +64,31 @@ pub(crate) async fn serve(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             token.clone().cancelled_owned(),
         );
-    let (served, ()) = tokio::join!(serve, follow);
+    let patience = config.shutdown.drain() / 5;
+    let (served, ()) = tokio::join!(bounded(serve, token, patience), follow);
     sessions.close();
     sessions.wait().await;
     served.context("the gRPC server failed")
+}
+
+/// Awaits the server, after the drain began only for so long: streams of health and reflection belong to
+/// their callers, who need not end them, and the server would wait for those for ever.
+async fn bounded<E>(
+    serve: impl Future<Output = Result<(), E>>,
+    token: &CancellationToken,
+    patience: Duration,
+) -> Result<(), E> {
+    let out_of_patience = async {
+        token.cancelled().await;
+        tokio::time::sleep(patience).await;
+    };
+    tokio::select! {
+        served = serve => served,
+        () = out_of_patience => {
+            tracing::info!("callers keep streams open; the router ends without them");
+            Ok(())
+        }
+    }
 }
 
 /// The bounds of a connection.
@@ -113,5 +135,30 @@ async fn follow(reporter: HealthReporter, readiness: &Readiness, token: &Cancell
             return;
         }
         token.run_until_cancelled(ready.changed()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_its_caller_keeps_open_does_not_hold_up_the_drain() {
+        let token = CancellationToken::new();
+        let never = std::future::pending::<Result<(), ()>>();
+        let (served, ()) = tokio::join!(bounded(never, &token, Duration::from_secs(5)), async {
+            token.cancel()
+        });
+        assert_eq!(served, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_is_reported() {
+        let failed = bounded(
+            async { Err("no socket") },
+            &CancellationToken::new(),
+            Duration::from_secs(5),
+        );
+        assert_eq!(failed.await, Err("no socket"));
     }
 }

@@ -180,13 +180,16 @@ mod tests {
                 Ok(applied(&inputs))
             }
         }));
-        let calls: Vec<_> = (0..5)
-            .map(|n| {
-                let queues = queues.clone();
-                tokio::spawn(async move { queues.apply(input(n, 0)).await })
-            })
-            .collect();
-        while sizes.lock().unwrap().is_empty() || queues.queues[0].capacity() > QUEUE - 4 {
+        let call = |n| {
+            let queues = queues.clone();
+            tokio::spawn(async move { queues.apply(input(n, 0)).await })
+        };
+        let mut calls = vec![call(0)];
+        while sizes.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        calls.extend((1..5).map(call));
+        while queues.queues[0].capacity() > QUEUE - 4 {
             tokio::task::yield_now().await;
         }
         gate.add_permits(2);

@@ -18,6 +18,11 @@ use crate::engine::{Engine, EngineCell};
 use crate::slots::SlotQueues;
 use crate::{changes, due, outbox, slots};
 
+/// What a router waits for before it is ready.
+pub(crate) const PARTS: [&str; 2] = [KAFKA, REDIS];
+const KAFKA: &str = "kafka";
+const REDIS: &str = "redis";
+
 /// How often Redis is asked whether it is there.
 const PING: Period = Period::new(Duration::from_secs(1));
 /// How often the timers are looked at.
@@ -103,7 +108,7 @@ pub(crate) fn kafka(
     producer: &Producer,
     token: &CancellationToken,
 ) {
-    let condition = context.readiness.condition("kafka");
+    let condition = context.readiness.condition(KAFKA);
     let (producer, token) = (producer.clone(), token.clone());
     let names: Vec<String> = topics::all(&config.topics).into_iter().map(|t| t.name).collect();
     context.tasks.spawn("kafka-warm", async move {
@@ -120,12 +125,12 @@ pub(crate) fn store(
     cell: &EngineCell,
     workers: &Workers,
 ) {
-    let condition = context.readiness.condition("redis");
+    let condition = context.readiness.condition(REDIS);
     let (context, config, producer) = (context.clone(), config.clone(), producer.clone());
     let (cell, workers) = (cell.clone(), workers.clone());
     context.tasks.clone().spawn("store", async move {
         let token = context.token.clone();
-        let Some(store) = connect(&config, &condition, &token).await? else {
+        let Some(store) = Box::pin(connect(&config, &condition, &token)).await? else {
             return Ok(());
         };
         let (slot_queues, slot_ends) = SlotQueues::new(store.slots());
@@ -159,7 +164,7 @@ async fn connect(
     loop {
         let settings = config.delivery.settings();
         let connected = token
-            .run_until_cancelled(Store::connect(config.redis.clone(), settings))
+            .run_until_cancelled(Box::pin(Store::connect(config.redis.clone(), settings)))
             .await;
         match connected {
             None => return Ok(None),

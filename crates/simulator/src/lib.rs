@@ -10,6 +10,7 @@ mod connection;
 mod dial;
 mod dice;
 mod journal;
+pub mod sink;
 mod stats;
 
 use std::sync::Arc;

@@ -1,14 +1,15 @@
 //! The simulator's command line. Leaves out everything but flags, signals and the report.
 
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Parser;
 use ocpp::Version;
-use simulator::{AnswerMix, Config, Simulator};
+use simulator::{AnswerMix, Config, Simulator, sink};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -88,6 +89,12 @@ struct Flags {
     /// Stop when standard input ends, as it does when a supervising process dies.
     #[arg(long)]
     exit_on_stdin_close: bool,
+    /// Print one line with the wall clock at the start and when all were connected at once.
+    #[arg(long, hide = true)]
+    time_connects: bool,
+    /// Be no charger but a bare echo server at this address, to compare a gateway with.
+    #[arg(long, hide = true)]
+    sink: Option<SocketAddr>,
 }
 
 #[tokio::main]
@@ -103,10 +110,21 @@ async fn main() -> anyhow::Result<()> {
         return print_lines(config.ids());
     }
     let stop = stop_requested(flags.exit_on_stdin_close)?;
+    if let Some(address) = flags.sink {
+        let listener = TcpListener::bind(address)
+            .await
+            .context("the sink cannot listen")?;
+        return tokio::select! {
+            () = stop => Ok(()),
+            () = sink::serve(listener) => Ok(()),
+        };
+    }
+    let began_us = wall_us();
     let simulator = Simulator::start(config).context("the simulator cannot start")?;
     tokio::select! {
         () = stop => {}
         failed = report(&simulator, flags.report_s) => failed?,
+        failed = time_connects(&simulator, began_us), if flags.time_connects => failed?,
     }
     let stats = simulator.stop().await;
     print_lines([serde_json::to_string(&stats)?])
@@ -199,6 +217,27 @@ async fn report(simulator: &Simulator, every_s: f64) -> anyhow::Result<()> {
         tick.tick().await;
         print_lines([serde_json::to_string(&simulator.stats())?])?;
     }
+}
+
+/// Prints when all chargers were connected at once, and goes on waiting.
+async fn time_connects(simulator: &Simulator, began_us: u64) -> anyhow::Result<()> {
+    let all = u64::try_from(simulator.ids().len())?;
+    while simulator.stats().connected < all {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let line = serde_json::json!({
+        "began_us": began_us,
+        "connected_us": wall_us(),
+        "connect_failures": simulator.stats().connect_failures,
+    });
+    print_lines([line.to_string()])?;
+    std::future::pending().await
+}
+
+/// The wall clock in microseconds, to be compared with another process of the same machine.
+fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Writes lines to standard output.

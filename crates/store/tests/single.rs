@@ -82,7 +82,6 @@ async fn a_crash_is_told_at_once_and_loses_nothing_accepted() -> Result<()> {
     let command = suite::accept(&store, &id).await?;
     let version = suite::register(&store, &id, 1, 1).await?;
     let epoch = store.epoch();
-    let mut changes = store.subscribe_changes().await?;
     redis.kill();
     let told = until("the client notices", async || {
         let error = store.get_command(command).await.err()?;
@@ -105,12 +104,31 @@ async fn a_crash_is_told_at_once_and_loses_nothing_accepted() -> Result<()> {
         Some(version)
     );
     assert!(suite::register(&store, &id, 1, 2).await? > version);
-    let told = tokio::time::timeout(std::time::Duration::from_secs(20), changes.next()).await?;
+    store.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_subscription_is_told_and_can_be_made_again() -> Result<()> {
+    let mut redis = Redis::start(Keeps::Always, &[])?;
+    let store = connect(&redis).await?;
+    let limit = std::time::Duration::from_secs(20);
+    let mut changes = store.subscribe_changes().await?;
+    redis.kill();
+    let told = tokio::time::timeout(limit, changes.next()).await?;
     assert_eq!(told, None, "a reader must know that it may miss changes");
     changes.close().await;
-    let mut changes = store.subscribe_changes().await?;
-    let next = suite::accept(&store, &samples::charge_point("CP-2")).await?;
-    let told = tokio::time::timeout(std::time::Duration::from_secs(20), changes.next()).await?;
+    redis.run()?;
+    let mut changes = until("it is subscribed again", async || {
+        store.subscribe_changes().await.ok()
+    })
+    .await;
+    let charge_point = samples::charge_point("CP-2");
+    let next = until("the client is back", async || {
+        suite::accept(&store, &charge_point).await.ok()
+    })
+    .await;
+    let told = tokio::time::timeout(limit, changes.next()).await?;
     assert!(
         matches!(told, Some(ChangeEvent::Change(c)) if c.id == next),
         "{told:?}"
@@ -254,19 +272,7 @@ async fn a_failing_disk_is_told() -> Result<()> {
 
 #[tokio::test]
 async fn the_barrier_waits_for_replicas_and_counts_them() -> Result<()> {
-    let redis = Redis::start(
-        Keeps::Nothing,
-        &["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0"],
-    )?;
-    let port = redis.port.to_string();
-    let replica = Redis::start(Keeps::Nothing, &["--replicaof", "127.0.0.1", &port])?;
-    until("the replica is in step", async || {
-        redis
-            .cli(&["INFO", "replication"])
-            .ok()
-            .filter(|i| i.contains("state=online"))
-    })
-    .await;
+    let (redis, replica) = replicated().await?;
     let config = StoreConfig {
         wait_timeout_ms: 900,
         ..config(redis.url(), Durability::Replicated)
@@ -304,6 +310,22 @@ async fn the_barrier_waits_for_replicas_and_counts_them() -> Result<()> {
     .await;
     store.close().await;
     Ok(())
+}
+
+/// A master that needs one replica, and that replica.
+async fn replicated() -> Result<(Redis, Redis)> {
+    let args = ["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0"];
+    let redis = Redis::start(Keeps::Nothing, &args)?;
+    let port = redis.port.to_string();
+    let replica = Redis::start(Keeps::Nothing, &["--replicaof", "127.0.0.1", &port])?;
+    until("the replica is in step", async || {
+        redis
+            .cli(&["INFO", "replication"])
+            .ok()
+            .filter(|i| i.contains("state=online"))
+    })
+    .await;
+    Ok((redis, replica))
 }
 
 #[tokio::test]

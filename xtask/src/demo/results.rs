@@ -49,7 +49,7 @@ pub(super) async fn follow(file: PathBuf, ledger: SharedLedger) -> Result<()> {
 }
 
 /// Decodes one line; what is no JSON object is something the tool says about itself.
-fn decode(line: &str) -> Result<Option<CommandResult>> {
+pub(crate) fn decode(line: &str) -> Result<Option<CommandResult>> {
     if !line.starts_with('{') {
         return Ok(None);
     }

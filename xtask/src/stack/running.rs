@@ -24,7 +24,7 @@ use crate::supervise::{ChildSpec, Guarded, Ready, Supervisor, UnexpectedExit, ta
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The embedded broker wakes no long poll early, so a fetch waits this long for a record.
-const EMBEDDED_FETCH_WAIT_MS: u64 = 2;
+pub(crate) const EMBEDDED_FETCH_WAIT_MS: u64 = 2;
 
 /// How often a service whose port was taken meanwhile is tried again on another.
 const PORT_TRIES: usize = 3;

@@ -21,6 +21,16 @@ pub const BINARIES: [(&str, &str); 7] = [
     ("bus", TOPIC_TAIL),
 ];
 
+/// What the bench starts.
+pub const BENCH_BINARIES: [(&str, &str); 6] = [
+    ("router", ROUTER),
+    ("edge", EDGE),
+    ("simulator", SIMULATOR),
+    ("bus", EMBEDDED_BROKER),
+    ("bus", TOPIC_TAIL),
+    ("bus", KAFKA_LATENCY),
+];
+
 /// The router's binary.
 pub const ROUTER: &str = "router";
 
@@ -36,6 +46,9 @@ pub const EMBEDDED_BROKER: &str = "embedded-broker";
 /// The binary that prints a topic as it grows.
 pub const TOPIC_TAIL: &str = "topic-tail";
 
+/// The binary that times records on their way through Kafka.
+pub const KAFKA_LATENCY: &str = "kafka-latency";
+
 /// The simulator's log in the scratch folder of a stack.
 pub const SIMULATOR_LOG: &str = "simulator.jsonl";
 
@@ -44,6 +57,9 @@ pub const CHARGER_PREFIX: &str = "CP-";
 
 /// The gauge that an edge's metrics have of its open connections.
 pub const CONNECTIONS_METRIC: &str = "gateway_active_connections";
+
+/// The counter that a router has of what edges told it and it did, registrations among them.
+pub const ITEMS_DONE_METRIC: &str = "gateway_router_link_items_total{outcome=\"done\"}";
 
 /// The path of the readiness probe on a service's admin port.
 pub const READY_PATH: &str = "/readyz";
@@ -161,6 +177,65 @@ pub fn simulator_flags(edges: &[SocketAddr], chargers: u32, log: &Path) -> Vec<O
     );
     flags.extend(["--exit-on-stdin-close".into(), "--log".into(), log.into()]);
     flags
+}
+
+/// Chargers of the bench: they connect as fast as they can and then say nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Swarm<'a> {
+    /// An edge or a sink.
+    pub target: SocketAddr,
+    /// What the ids begin with; a number of six digits follows.
+    pub prefix: &'a str,
+    /// How many.
+    pub count: u32,
+    /// They come from 127.0.`network`.1 to 8, with ports of the simulator's choice.
+    pub network: u8,
+}
+
+impl Swarm<'_> {
+    /// The simulator's flags.
+    #[must_use]
+    pub fn flags(&self) -> Vec<OsString> {
+        let sources: Vec<String> = (1..=8)
+            .map(|host| format!("127.0.{}.{host}", self.network))
+            .collect();
+        let pairs = [
+            ("--url", ocpp_url(self.target)),
+            ("--prefix", self.prefix.to_owned()),
+            ("--count", self.count.to_string()),
+            ("--source-ips", sources.join(",")),
+            ("--heartbeat-s", "0".to_owned()),
+            ("--answer-delay-ms", "0".to_owned()),
+            ("--max-connecting", "256".to_owned()),
+        ];
+        let switches = ["--quiet", "--time-connects", "--exit-on-stdin-close"];
+        let pairs = pairs
+            .into_iter()
+            .flat_map(|(flag, value)| [flag.into(), value.into()]);
+        pairs.chain(switches.map(OsString::from)).collect()
+    }
+}
+
+/// The simulator's flags when it is the bare server that a gateway is compared with.
+#[must_use]
+pub fn sink_flags(address: SocketAddr) -> Vec<OsString> {
+    vec![
+        "--sink".into(),
+        address.to_string().into(),
+        "--exit-on-stdin-close".into(),
+    ]
+}
+
+/// The flags of the tool that times records; a broker without a given fetch wait is told to make the topic.
+#[must_use]
+pub fn kafka_latency_flags(kafka: SocketAddr, records: usize, fetch_wait_ms: Option<u64>) -> Vec<OsString> {
+    let mut flags = vec!["--bootstrap".to_owned(), kafka.to_string()];
+    flags.extend(["--records".to_owned(), records.to_string()]);
+    match fetch_wait_ms {
+        Some(wait) => flags.extend(["--fetch-wait-ms".to_owned(), wait.to_string()]),
+        None => flags.push("--create".to_owned()),
+    }
+    flags.into_iter().map(OsString::from).collect()
 }
 
 /// The flags of the tool that prints `command-results` as it grows.

@@ -98,45 +98,11 @@ impl EdgeMachine {
         out: &mut Vec<Output>,
     ) {
         let cx = &mut Cx { time, nonces, out };
-        match input {
-            Input::Opened {
-                charge_point,
-                socket,
-                ocpp_version,
-            } => {
-                self.opened(&charge_point, socket, ocpp_version, cx);
-            }
-            Input::Closed { charge_point, socket } => self.closed(&charge_point, socket, cx),
-            Input::Registered {
-                charge_point,
-                sequence,
-                version,
-            } => {
-                self.registered(&charge_point, sequence, version, cx);
-            }
-            Input::RegisterRefused {
-                charge_point,
-                sequence,
-            } => {
-                self.register_refused(&charge_point, sequence, cx);
-            }
-            Input::Record { incarnation, command } => self.record(incarnation, command, cx),
-            Input::Kick {
-                incarnation,
-                charge_point,
-                version,
-            } => {
-                self.kick(incarnation, &charge_point, version, cx);
-            }
-            Input::Cancel {
-                incarnation,
-                charge_point,
-                id,
-                deadline,
-            } => {
-                self.cancel(incarnation, &charge_point, id, deadline, cx);
-            }
-            other => self.handle_progress(other, cx),
+        let left = self.on_connection(input, cx);
+        let left = left.and_then(|input| self.on_record(input, cx));
+        let left = left.and_then(|input| self.on_command(input, cx));
+        if let Some(input) = left {
+            self.on_link(input, cx);
         }
     }
 
@@ -202,8 +168,61 @@ impl EdgeMachine {
             .filter(|v| v.0 > 0)
     }
 
-    /// Inputs that move on what is already here.
-    fn handle_progress(&mut self, input: Input, cx: &mut Cx) {
+    /// Takes what is about connections; gives back the rest.
+    fn on_connection(&mut self, input: Input, cx: &mut Cx) -> Option<Input> {
+        match input {
+            Input::Opened {
+                charge_point,
+                socket,
+                ocpp_version,
+            } => {
+                self.opened(&charge_point, socket, ocpp_version, cx);
+            }
+            Input::Closed { charge_point, socket } => self.closed(&charge_point, socket, cx),
+            Input::Registered {
+                charge_point,
+                sequence,
+                version,
+            } => {
+                self.registered(&charge_point, sequence, version, cx);
+            }
+            Input::RegisterRefused {
+                charge_point,
+                sequence,
+            } => {
+                self.register_refused(&charge_point, sequence, cx);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Takes what came from Kafka; gives back the rest.
+    fn on_record(&mut self, input: Input, cx: &mut Cx) -> Option<Input> {
+        match input {
+            Input::Record { incarnation, command } => self.record(incarnation, command, cx),
+            Input::Kick {
+                incarnation,
+                charge_point,
+                version,
+            } => {
+                self.kick(incarnation, &charge_point, version, cx);
+            }
+            Input::Cancel {
+                incarnation,
+                charge_point,
+                id,
+                deadline,
+            } => {
+                self.cancel(incarnation, &charge_point, id, deadline, cx);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Takes what is about one command on its way; gives back the rest.
+    fn on_command(&mut self, input: Input, cx: &mut Cx) -> Option<Input> {
         match input {
             Input::Grant {
                 id,
@@ -213,8 +232,6 @@ impl EdgeMachine {
             Input::IntentRefused { id, nonce } => self.intent_refused(id, nonce, cx),
             Input::NonWriteConfirmed { id, nonce } => self.non_write_confirmed(id, nonce, cx),
             Input::AnswerConfirmed { id } => self.answer_confirmed(id, cx),
-            Input::Failed(failed) => self.failed(failed, cx),
-            Input::ConnectionsRenewed { request, lost } => self.renewed(request, &lost, cx),
             Input::Wrote {
                 charge_point,
                 socket,
@@ -235,6 +252,16 @@ impl EdgeMachine {
                 socket,
                 id,
             } => self.timed_out(&charge_point, socket, id, cx),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Takes what is about the link, the lease and the time.
+    fn on_link(&mut self, input: Input, cx: &mut Cx) {
+        match input {
+            Input::Failed(failed) => self.failed(failed, cx),
+            Input::ConnectionsRenewed { request, lost } => self.renewed(request, &lost, cx),
             Input::LinkUp => self.link_came_up(cx),
             Input::LinkDown => self.link_up = false,
             Input::IncarnationTaken(incarnation) => self.incarnation_taken(incarnation, cx),
@@ -242,13 +269,7 @@ impl EdgeMachine {
             Input::LeaseRenewed => self.registers_wait = false,
             Input::EpochChanged => self.epoch_changed(),
             Input::Tick => self.tick(cx),
-            Input::Opened { .. }
-            | Input::Closed { .. }
-            | Input::Registered { .. }
-            | Input::RegisterRefused { .. }
-            | Input::Record { .. }
-            | Input::Kick { .. }
-            | Input::Cancel { .. } => {}
+            other => debug_assert!(false, "{other:?} is taken before"),
         }
     }
 

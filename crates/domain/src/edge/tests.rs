@@ -2,6 +2,7 @@
 
 mod bench;
 mod connections;
+mod grants;
 mod properties;
 mod recovery;
 mod writes;

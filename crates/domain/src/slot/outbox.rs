@@ -72,7 +72,11 @@ impl SlotModel {
     /// The first entries of the outbox, in order.
     #[must_use]
     pub fn outbox_head(&self, limit: usize) -> Vec<(u64, OutboxEntry)> {
-        self.outbox.iter().take(limit).map(|(n, e)| (*n, e.clone())).collect()
+        self.outbox
+            .iter()
+            .take(limit)
+            .map(|(n, e)| (*n, e.clone()))
+            .collect()
     }
 
     /// Removes what the broker confirmed.
@@ -86,7 +90,11 @@ impl SlotModel {
     /// number of unconfirmed notes keeps another from being sent.
     pub fn notes_to_send(&mut self, now: Micros, limit: usize) -> Vec<(ChargePointId, Note)> {
         let again = now.plus(self.settings.note_resend_us);
-        let mut due: Vec<_> = self.notes.iter_mut().filter(|(_, n)| n.next_send <= now).collect();
+        let mut due: Vec<_> = self
+            .notes
+            .iter_mut()
+            .filter(|(_, n)| n.next_send <= now)
+            .collect();
         due.sort_by_key(|(_, n)| n.next_send);
         let send = |((id, _), note): (&(ChargePointId, String), &mut Note)| {
             note.next_send = again;

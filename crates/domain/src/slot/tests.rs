@@ -20,11 +20,20 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { slot: SlotModel::new(DeliverySettings::default()), now: Micros(1_000 * SECOND), ids: 0 }
+        Self {
+            slot: SlotModel::new(DeliverySettings::default()),
+            now: Micros(1_000 * SECOND),
+            ids: 0,
+        }
     }
 
     fn call(&self) -> Call<'static> {
-        Call { now: self.now, not_after: self.now, epoch: "e", jitter: Jitter(32_768) }
+        Call {
+            now: self.now,
+            not_after: self.now,
+            epoch: "e",
+            jitter: Jitter(32_768),
+        }
     }
 
     fn pass(&mut self, us: u64) {
@@ -59,7 +68,11 @@ impl Bench {
 
     /// Registers a new socket of the first charger with a pod; returns its version.
     fn connect(&mut self, pod: &str, sequence: u64) -> Version {
-        match self.slot.register(&registration(pod, sequence), &self.call()).unwrap() {
+        match self
+            .slot
+            .register(&registration(pod, sequence), &self.call())
+            .unwrap()
+        {
             RegisterReply::Registered { version, .. } => version,
             RegisterReply::Refused(why) => panic!("{why:?}"),
         }

@@ -1,7 +1,6 @@
 //! What a charger's message leads to: an answer at once, an answer once its event is durable, the answer to a
 //! command, or nothing. Leaves out the socket.
 
-use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use domain::command::Answer;
@@ -44,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.hub.upstream.say(&said);
             }
             Inbound::Answer { id, outcome, .. } | Inbound::LateAnswer { id, outcome } => {
-                self.answer(&id, &outcome)
+                self.answer(&id, &outcome);
             }
             Inbound::ResultRefused { id, code, .. } => {
                 tracing::info!(charge_point_id = %self.charge_point, %id, %code, "the charger refused an answer");
@@ -79,26 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn call(&mut self, id: &str, action: &str, payload: &RawValue) {
         let began_us = self.hub.clock.mono_us();
         let version = self.session.version();
-        let now = chassis::clock::rfc3339_now();
-        let context = AnswerContext {
-            charge_point_id: self.charge_point.as_str(),
-            message_id: id,
-            now: &now,
-        };
-        let policy = &self.hub.limits.answers;
-        let answer = match ocpp::default_answer(version, action, payload.get(), &context, policy) {
-            Some(result) => {
-                let mut text = String::with_capacity(result.len() + id.len() + 8);
-                ocpp::encode_result(&mut text, id, &result);
-                text
-            }
-            None => error_text(
-                version,
-                id,
-                ErrorCode::NotImplemented,
-                "nobody answers this action",
-            ),
-        };
+        let answer = self.own_answer(id, action, payload.get());
         let said = Said {
             charge_point: &self.charge_point,
             version,
@@ -113,18 +93,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.hub.meters.duration.record(self.seconds_since(began_us));
         }
         match self.hub.upstream.say_durably(&said) {
-            Ok(confirmation) => {
-                let one = Undurable {
-                    message_id: id.into(),
-                    answer,
-                    began_us,
-                    confirmation,
-                };
-                self.undurable
-                    .get_or_insert_with(|| Box::new(VecDeque::new()))
-                    .push_back(one);
-            }
+            Ok(confirmation) => self.undurable.get_or_insert_default().push(Undurable {
+                message_id: id.into(),
+                answer,
+                began_us,
+                confirmation,
+            }),
             Err(_) => self.session.answered(id),
+        }
+    }
+
+    /// The edge's own answer to a CALL, as text.
+    fn own_answer(&self, id: &str, action: &str, payload: &str) -> String {
+        let version = self.session.version();
+        let now = chassis::clock::rfc3339_now();
+        let context = AnswerContext {
+            charge_point_id: self.charge_point.as_str(),
+            message_id: id,
+            now: &now,
+        };
+        match ocpp::default_answer(version, action, payload, &context, &self.hub.limits.answers) {
+            Some(result) => {
+                let mut text = String::with_capacity(result.len() + id.len() + 8);
+                ocpp::encode_result(&mut text, id, &result);
+                text
+            }
+            None => error_text(
+                version,
+                id,
+                ErrorCode::NotImplemented,
+                "nobody answers this action",
+            ),
         }
     }
 

@@ -207,7 +207,7 @@ impl LeaseKeeper {
         self.incarnation
     }
 
-    /// Takes a request off the list, and those sent before it: replies come in order.
+    /// Takes a request off the list, and those sent before it: a late reply to them says nothing new.
     fn answered(&mut self, request: u64) -> Option<u64> {
         let sent = self.asked.remove(&request)?;
         self.asked.retain(|other, _| *other > request);

@@ -70,7 +70,7 @@ impl LinkQueue {
     pub async fn filled(&self) {
         loop {
             let notified = self.filled.notified();
-            if self.len() > 0 {
+            if !self.is_empty() {
                 return;
             }
             notified.await;

@@ -51,7 +51,7 @@ struct Shared {
 struct Service(Arc<Shared>);
 
 impl FakeRouter {
-    pub(crate) async fn start(kafka: &Kafka, port: u16) -> Self {
+    pub(crate) fn start(kafka: &Kafka, port: u16) -> Self {
         let producer = Producer::new(&kafka.broker.config()).unwrap();
         let token = CancellationToken::new();
         let shared = Arc::new(Shared {

@@ -5,7 +5,7 @@ use domain::command::{Deadline, IdempotencyKey, Priority, RedeliveryClass};
 use domain::ids::ChargePointId;
 use tonic_types::FieldViolation;
 use wire::gateway::command::v1::SendCommandRequest;
-use wire::map;
+use wire::{WireError, map};
 
 use super::canonical::{canonical, content_hash};
 use crate::config::DeliveryConfig;
@@ -37,8 +37,8 @@ pub struct Valid {
 /// Checks a request.
 pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result<Valid, Vec<FieldViolation>> {
     let mut wrong = Violations(Vec::new());
-    let charge_point = ChargePointId::parse(&request.charge_point_id);
-    let charge_point = wrong.ok("charge_point_id", charge_point.map_err(|e| e.to_string()));
+    let charge_point = ChargePointId::parse(&request.charge_point_id).map_err(|e| e.to_string());
+    let charge_point = wrong.ok("charge_point_id", charge_point);
     wrong.check("action", action(&request.action));
     let payload = if request.payload_json.is_empty() {
         "{}"
@@ -46,42 +46,40 @@ pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result
         &request.payload_json
     };
     let canonical = wrong.ok("payload_json", object(payload, config.max_payload_bytes));
-    let priority = wrong.ok(
-        "priority",
-        map::command::read_priority(request.priority).map_err(|_| unknown(request.priority)),
+    let priority = wrong.ok("priority", known(map::command::read_priority(request.priority)));
+    let class = wrong.ok(
+        "redelivery_class",
+        known(map::command::read_class(request.redelivery_class)),
     );
-    let class =
-        map::command::read_class(request.redelivery_class).map_err(|_| unknown(request.redelivery_class));
-    let class = wrong.ok("redelivery_class", class);
     let deadline = wrong.ok("deadline", deadline(request, config));
     wrong.check("idempotency_key", key(&request.idempotency_key));
-    match (
+    let (true, Some(charge_point), Some(canonical), Some(priority), Some(class), Some(deadline)) = (
         wrong.0.is_empty(),
         charge_point,
         canonical,
         priority,
         class,
         deadline,
-    ) {
-        (true, Some(charge_point), Some(canonical), Some(priority), Some(class), Some(deadline)) => {
-            let class = class.unwrap_or_else(|| config.class(&request.action));
-            let idempotency = (!request.idempotency_key.is_empty()).then(|| IdempotencyKey {
-                key: request.idempotency_key.clone(),
-                content_hash: content_hash(&charge_point, &request.action, &canonical, class),
-            });
-            let (action, payload) = (request.action.clone(), payload.to_owned());
-            Ok(Valid {
-                charge_point,
-                action,
-                payload,
-                priority,
-                class,
-                deadline,
-                idempotency,
-            })
-        }
-        _ => Err(wrong.0),
-    }
+    ) else {
+        return Err(wrong.0);
+    };
+    let class = class.unwrap_or_else(|| config.class(&request.action));
+    let covered = || content_hash(&charge_point, &request.action, &canonical, class);
+    let key = Some(request.idempotency_key.clone()).filter(|key| !key.is_empty());
+    let idempotency = key.map(|key| IdempotencyKey {
+        key,
+        content_hash: covered(),
+    });
+    let (action, payload) = (request.action.clone(), payload.to_owned());
+    Ok(Valid {
+        charge_point,
+        action,
+        payload,
+        priority,
+        class,
+        deadline,
+        idempotency,
+    })
 }
 
 /// A collector of violations.
@@ -143,8 +141,12 @@ fn key(key: &str) -> Result<(), String> {
     }
 }
 
-fn unknown(value: i32) -> String {
-    format!("has the unknown value {value}")
+/// Says of an enum's number only that nobody knows it: the field is named beside it.
+fn known<T>(read: Result<T, WireError>) -> Result<T, String> {
+    read.map_err(|error| match error {
+        WireError::Unknown { value, .. } => format!("has the unknown value {value}"),
+        other => other.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -184,119 +186,65 @@ mod tests {
         assert_eq!(valid.class, RedeliveryClass::Unsafe);
     }
 
+    /// A request with one change.
+    fn with(change: impl FnOnce(&mut SendCommandRequest)) -> SendCommandRequest {
+        let mut request = request();
+        change(&mut request);
+        request
+    }
+
     #[test]
-    fn each_ill_formed_field_is_named() {
-        let long = "x".repeat(65);
-        let deadline = prost_types(-5);
-        for (expected, bad) in [
-            (
-                "charge_point_id",
-                SendCommandRequest {
-                    charge_point_id: "a b".into(),
-                    ..request()
-                },
-            ),
-            (
-                "charge_point_id",
-                SendCommandRequest {
-                    charge_point_id: String::new(),
-                    ..request()
-                },
-            ),
-            (
-                "action",
-                SendCommandRequest {
-                    action: String::new(),
-                    ..request()
-                },
-            ),
-            (
-                "action",
-                SendCommandRequest {
-                    action: "Re-set".into(),
-                    ..request()
-                },
-            ),
-            (
-                "action",
-                SendCommandRequest {
-                    action: "x".repeat(51),
-                    ..request()
-                },
-            ),
-            (
-                "payload_json",
-                SendCommandRequest {
-                    payload_json: "[]".into(),
-                    ..request()
-                },
-            ),
-            (
-                "payload_json",
-                SendCommandRequest {
-                    payload_json: "{".into(),
-                    ..request()
-                },
-            ),
-            (
-                "payload_json",
-                SendCommandRequest {
-                    payload_json: "\"{\"".into(),
-                    ..request()
-                },
-            ),
-            (
-                "payload_json",
-                SendCommandRequest {
-                    payload_json: " ".repeat(70_000) + "{}",
-                    ..request()
-                },
-            ),
-            (
-                "priority",
-                SendCommandRequest {
-                    priority: 5,
-                    ..request()
-                },
-            ),
-            (
-                "priority",
-                SendCommandRequest {
-                    priority: -1,
-                    ..request()
-                },
-            ),
-            (
-                "redelivery_class",
-                SendCommandRequest {
-                    redelivery_class: 3,
-                    ..request()
-                },
-            ),
-            (
-                "idempotency_key",
-                SendCommandRequest {
-                    idempotency_key: long,
-                    ..request()
-                },
-            ),
-            (
-                "idempotency_key",
-                SendCommandRequest {
-                    idempotency_key: "a\nb".into(),
-                    ..request()
-                },
-            ),
-            (
-                "deadline",
-                SendCommandRequest {
-                    deadline,
-                    ..request()
-                },
-            ),
-        ] {
-            assert_eq!(fields(&bad), [expected], "{bad:?}");
+    fn ill_formed_texts_are_named() {
+        for id in ["", "a b", "a:b", &"x".repeat(49)] {
+            assert_eq!(
+                fields(&with(|r| r.charge_point_id = id.into())),
+                ["charge_point_id"],
+                "{id:?}"
+            );
         }
+        for action in ["", "Re-set", "Zurücksetzen", &"x".repeat(51)] {
+            assert_eq!(
+                fields(&with(|r| r.action = action.into())),
+                ["action"],
+                "{action:?}"
+            );
+        }
+        for key in ["a\nb", &"x".repeat(65)] {
+            assert_eq!(
+                fields(&with(|r| r.idempotency_key = key.into())),
+                ["idempotency_key"],
+                "{key:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_no_object_or_too_large_is_named() {
+        for payload in [
+            "[]",
+            "{",
+            "\"{\"",
+            "null",
+            "{} {}",
+            &format!("{}{{}}", " ".repeat(70_000)),
+        ] {
+            assert_eq!(
+                fields(&with(|r| r.payload_json = payload.into())),
+                ["payload_json"]
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_their_enum_and_moments_before_1970_are_named() {
+        for number in [5, -1] {
+            assert_eq!(fields(&with(|r| r.priority = number)), ["priority"]);
+            assert_eq!(
+                fields(&with(|r| r.redelivery_class = number)),
+                ["redelivery_class"]
+            );
+        }
+        assert_eq!(fields(&with(|r| r.deadline = prost_types(-5))), ["deadline"]);
     }
 
     #[test]

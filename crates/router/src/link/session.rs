@@ -63,7 +63,9 @@ pub(super) async fn run(
     drain: CancellationToken,
 ) {
     let _counted = InGauge::enter(LINKS);
-    let opened = drain.run_until_cancelled(open(&engine, &mut up, &down)).await;
+    let opened = drain
+        .run_until_cancelled(Box::pin(open(&engine, &mut up, &down)))
+        .await;
     let (peer, rest, incarnation) = match opened {
         Some(Ok(opened)) => opened,
         Some(Err(status)) => return drop(down.try_send(Err(status))),

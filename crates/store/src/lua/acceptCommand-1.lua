@@ -39,12 +39,13 @@ local arrival = redis.call('HINCRBY', key('m'), 'a', 1)
 local c = load_hash('c:' .. id, COMMAND, COMMAND_ZEROS)
 c.id = id
 c.mk = '-'
+c.body = arg(4)
 local fields = {cp = cp, ac = arg(3), pr = arg(5), cl = arg(6), ma = tonumber(arg(7)), at = tonumber(arg(8)),
   rd = arg(9), ik = ikey, ih = hash, cr = str(NOW), dl = deadline, ep = EPOCH, st = 'P', re = 1,
   sc = (3 - tonumber(arg(5))) * ARRIVALS + arrival}
 for field, value in pairs(fields) do set(c, field, value) end
 set(d, 'op', d.op + 1)
-redis.call('SET', key('p:' .. id), arg(4))
+redis.call('SET', key('p:' .. id), c.body)
 if hash ~= '' then redis.call('SET', key('k:' .. cp .. ':' .. ikey), id .. '|' .. hash) end
 redis.call('ZADD', key('q:' .. cp), str(c.sc), id)
 redis.call('ZADD', key('all'), 0, cp .. '\n' .. id)

@@ -96,7 +96,8 @@ local function command(id)
 end
 
 local function payload(c)
-  return redis.call('GET', key('p:' .. c.id)) or ''
+  if not c.body then c.body = redis.call('GET', key('p:' .. c.id)) or '' end
+  return c.body
 end
 
 local function pack(out, c, with_payload)

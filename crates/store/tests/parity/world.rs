@@ -5,7 +5,7 @@ use std::fmt;
 use domain::command::{Command, FailureReason, Status};
 use domain::ids::{ChargePointId, Incarnation, Micros, PodId, Slot};
 use domain::settings::Jitter;
-use domain::slot::{Call, EventInput, OutboxKind, SlotModel};
+use domain::slot::{Call, EventInput, SlotModel, TooLate};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -204,9 +204,12 @@ impl World {
             epoch: &fake.epoch,
             jitter: fake.jitter,
         };
-        let late = call.now > call.not_after;
-        if late {
+        if call.now > call.not_after {
             self.count("too late");
+            // The model's outbox knows no time limit, the scripts all do.
+            if matches!(op, Op::Drain(_) | Op::Trim(_) | Op::NoteDone(..)) {
+                return "too late".to_owned();
+            }
         }
         match op {
             Op::Accept(request) => {
@@ -223,28 +226,32 @@ impl World {
                     .map(|reply| self.seen_register(reply));
                 said(reply.map(|r| format!("{r:?}")))
             }
-            Op::Renew(id, pod, incarnation, version, wake) => {
-                let reply = self.model.renew((id, pod, *incarnation, *version), *wake, &call);
-                said(reply.map(|(current, claimed)| {
-                    self.count(if current {
-                        "renewed"
-                    } else {
-                        "renewal of a former version"
-                    });
-                    format!("{current} {claimed:?}")
-                }))
-            }
-            Op::Unregister(id, incarnation, version) => {
-                let reply = self.model.unregister(id, *incarnation, *version, &call);
-                if reply == Ok(true) {
-                    self.count("unregistered");
-                }
-                said(reply.map(|r| format!("{r:?}")))
-            }
+            Op::Renew(..) | Op::Unregister(..) => said(self.model_keeps(op, &call)),
             Op::Apply(events) => self.model_applies(events, &call),
             Op::RunDue(limit) => self.model_runs_due(*limit, &call),
-            _ if late => "too late".to_owned(),
-            _ => self.model_drains(op),
+            Op::Drain(_) | Op::Trim(_) | Op::NoteDone(..) => self.model_drains(op),
+        }
+    }
+
+    fn model_keeps(&mut self, op: &Op, call: &Call<'_>) -> Result<Said, TooLate> {
+        match op {
+            Op::Renew(id, pod, incarnation, version, wake) => {
+                let (current, claimed) = self.model.renew((id, pod, *incarnation, *version), *wake, call)?;
+                self.count(if current {
+                    "renewed"
+                } else {
+                    "renewal of a former version"
+                });
+                Ok(format!("{current} {claimed:?}"))
+            }
+            Op::Unregister(id, incarnation, version) => {
+                let was_current = self.model.unregister(id, *incarnation, *version, call)?;
+                if was_current {
+                    self.count("unregistered");
+                }
+                Ok(format!("{was_current:?}"))
+            }
+            _ => Ok(String::new()),
         }
     }
 

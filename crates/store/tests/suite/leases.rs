@@ -59,18 +59,7 @@ async fn a_life_is_taken_renewed_and_lapses(store: &Store) -> Result<()> {
         life,
         "its reply was lost: the same again"
     );
-    until("the lease lapses", async || {
-        let lease = store.lease(&pod).await.ok()?;
-        (lease.value?.expires <= lease.redis_now).then_some(())
-    })
-    .await;
-    let lapsed = store
-        .renew_lease(&pod, life, Version(0), &epoch, None)
-        .await?
-        .value;
-    assert_eq!(lapsed, Renewal::Lapsed, "a lapsed lease is never renewed");
-    let next = take(store, &taking(&pod, life.0, process)).await?;
-    assert!(next > life);
+    let next = takes_a_new_life_after_the_lapse(store, &pod, life, process).await?;
     assert!(store.release_lease(&pod, next).await?.value);
     assert_eq!(
         store
@@ -84,6 +73,24 @@ async fn a_life_is_taken_renewed_and_lapses(store: &Store) -> Result<()> {
         "young records are kept"
     );
     Ok(())
+}
+
+async fn takes_a_new_life_after_the_lapse(
+    store: &Store,
+    pod: &PodId,
+    life: Incarnation,
+    process: u64,
+) -> Result<Incarnation> {
+    until("the lease lapses", async || {
+        let lease = store.lease(pod).await.ok()?;
+        (lease.value?.expires <= lease.redis_now).then_some(())
+    })
+    .await;
+    let lapsed = store.renew_lease(pod, life, Version(0), "", None).await?.value;
+    assert_eq!(lapsed, Renewal::Lapsed, "a lapsed lease is never renewed");
+    let next = take(store, &taking(pod, life.0, process)).await?;
+    assert!(next > life);
+    Ok(next)
 }
 
 async fn a_newer_life_supersedes(store: &Store) -> Result<()> {

@@ -6,11 +6,11 @@ pub(crate) mod leases;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use domain::command::{Priority, Status};
+use domain::command::{Command, Priority, Status};
 use domain::delivery::{EventKind, Verdict};
 use domain::ids::{ChargePointId, CommandId, Incarnation, Slot, Version};
 use domain::settings::DeliverySettings;
-use domain::slot::{AcceptReply, RegisterReply};
+use domain::slot::{AcceptReply, EventInput, RegisterReply};
 use store::{ChangeEvent, CommandFilter, Store, StoreConfig, StoreError};
 
 use crate::support::{samples, until};
@@ -109,18 +109,9 @@ async fn a_command_lives(config: &StoreConfig) -> Result<()> {
     };
     let command = claimed.first().context("nothing was claimed")?.command.clone();
     assert_eq!((command.request.id, command.progress.status), (id, Status::Sent));
-    let mut stale = samples::event(&command, EventKind::Written);
-    stale.event.dispatch.0 -= 1;
-    let written = samples::event(&command, EventKind::Written);
-    let answer = samples::event(&command, EventKind::Answer);
-    let events = [stale, written.clone(), written, answer.clone(), answer];
-    let verdicts: Vec<_> = store
-        .apply_events(slot, &events)
-        .await?
-        .value
-        .iter()
-        .filter_map(|a| a.verdict)
-        .collect();
+    let events = stale_doubled_and_late(&command);
+    let applied = store.apply_events(slot, &events).await?.value;
+    let verdicts: Vec<_> = applied.iter().filter_map(|a| a.verdict).collect();
     let expected = [
         Verdict::Stale,
         Verdict::Applied,
@@ -140,6 +131,14 @@ async fn a_command_lives(config: &StoreConfig) -> Result<()> {
     assert!(store.purge_command(id).await?.value && store.get_command(id).await?.value.is_none());
     store.close().await;
     Ok(())
+}
+
+fn stale_doubled_and_late(command: &Command) -> [EventInput; 5] {
+    let mut stale = samples::event(command, EventKind::Written);
+    stale.event.dispatch.0 -= 1;
+    let written = samples::event(command, EventKind::Written);
+    let answer = samples::event(command, EventKind::Answer);
+    [stale, written.clone(), written, answer.clone(), answer]
 }
 
 /// Pages of any size return everything once.

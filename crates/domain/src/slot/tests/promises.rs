@@ -20,12 +20,22 @@ fn a_command_waits_without_a_route_and_is_claimed_by_the_registration() {
 fn an_urgent_command_overtakes_and_a_lane_holds_one() {
     let mut b = Bench::new();
     b.connect("a", 1);
-    let (first, low, second) = (b.accept(Safe, Normal), b.accept(Safe, Low), b.accept(Safe, Normal));
+    let (first, low, second) = (
+        b.accept(Safe, Normal),
+        b.accept(Safe, Low),
+        b.accept(Safe, Normal),
+    );
     let urgent = b.accept(Safe, Urgent);
     let out = [first, low, second, urgent].map(|id| b.status(id));
-    assert_eq!(out, [Status::Sent, Status::Pending, Status::Pending, Status::Sent]);
+    assert_eq!(
+        out,
+        [Status::Sent, Status::Pending, Status::Pending, Status::Sent]
+    );
     b.happens(first, EventKind::Answer);
-    assert_eq!([low, second].map(|id| b.status(id)), [Status::Pending, Status::Sent]);
+    assert_eq!(
+        [low, second].map(|id| b.status(id)),
+        [Status::Pending, Status::Sent]
+    );
 }
 
 #[test]
@@ -34,10 +44,16 @@ fn a_retry_keeps_its_place_and_holds_back_what_came_later() {
     b.connect("a", 1);
     let (first, second) = (b.accept(Safe, Normal), b.accept(Safe, Normal));
     b.happens(first, EventKind::NotReady);
-    assert_eq!([first, second].map(|id| b.status(id)), [Status::Pending, Status::Pending]);
+    assert_eq!(
+        [first, second].map(|id| b.status(id)),
+        [Status::Pending, Status::Pending]
+    );
     b.pass(20 * SECOND);
     b.run_due();
-    assert_eq!([first, second].map(|id| b.status(id)), [Status::Sent, Status::Pending]);
+    assert_eq!(
+        [first, second].map(|id| b.status(id)),
+        [Status::Sent, Status::Pending]
+    );
 }
 
 #[test]
@@ -66,13 +82,20 @@ fn versions_strictly_grow_over_unregister_expiry_and_a_clock_that_stands() {
         assert!(version > last);
         last = version;
         if sequence % 2 == 0 {
-            assert!(b.slot.unregister(&charger(0), Incarnation(7), version, &b.call()).unwrap());
+            assert!(
+                b.slot
+                    .unregister(&charger(0), Incarnation(7), version, &b.call())
+                    .unwrap()
+            );
         }
         if sequence == 5 {
             b.pass(1_000 * SECOND);
         }
     }
-    let floor = Registration { floor: Version(last.0 + 9 * SECOND), ..registration("a", 99) };
+    let floor = Registration {
+        floor: Version(last.0 + 9 * SECOND),
+        ..registration("a", 99)
+    };
     let reply = b.slot.register(&floor, &b.call()).unwrap();
     assert!(matches!(reply, RegisterReply::Registered { version, .. } if version > floor.floor));
 }
@@ -93,7 +116,11 @@ fn a_dead_socket_does_not_displace_the_living_one() {
     let old = b.connect("a", 1);
     b.pass(SECOND);
     b.connect("b", 1);
-    let again = Registration { incarnation: Incarnation(8), first_version: old, ..registration("a", 1) };
+    let again = Registration {
+        incarnation: Incarnation(8),
+        first_version: old,
+        ..registration("a", 1)
+    };
     let refused = b.slot.register(&again, &b.call()).unwrap();
     assert_eq!(refused, RegisterReply::Refused(RegisterRefusal::NewerSocket));
 }
@@ -107,7 +134,13 @@ fn another_edge_is_kicked_and_the_same_edge_is_not() {
     let second = b.slot.devices[&charger(0)].version;
     let newer = b.connect("b", 1);
     let notes: Vec<_> = b.slot.notes.values().map(|n| n.kind.clone()).collect();
-    assert_eq!(notes, [NoteKind::Kick { version: second, newer }]);
+    assert_eq!(
+        notes,
+        [NoteKind::Kick {
+            version: second,
+            newer
+        }]
+    );
     assert!(old < second);
 }
 
@@ -120,7 +153,12 @@ fn a_note_is_sent_until_it_is_confirmed_and_none_is_starved() {
     assert_eq!(b.slot.notes.len(), 3);
     let mut sent = std::collections::BTreeSet::new();
     for _ in 0..3 {
-        let again: Vec<_> = b.slot.notes_to_send(b.now, 1).into_iter().map(|(_, n)| n.name()).collect();
+        let again: Vec<_> = b
+            .slot
+            .notes_to_send(b.now, 1)
+            .into_iter()
+            .map(|(_, n)| n.name())
+            .collect();
         sent.extend(again);
         b.pass(2 * SECOND);
     }
@@ -136,13 +174,23 @@ fn an_unsafe_command_is_granted_once() {
     let id = b.accept(Unsafe, Normal);
     let intent = b.event(id, EventKind::Intent);
     let granted = b.apply(&intent);
-    assert_eq!((granted.verdict, granted.status), (Some(Verdict::Applied), Some(Status::Delivered)));
+    assert_eq!(
+        (granted.verdict, granted.status),
+        (Some(Verdict::Applied), Some(Status::Delivered))
+    );
     b.pass(SECOND);
     let repeated = b.apply(&intent);
-    assert_eq!((repeated.verdict, repeated.write_before), (Some(Verdict::Repeated), granted.write_before));
+    assert_eq!(
+        (repeated.verdict, repeated.write_before),
+        (Some(Verdict::Repeated), granted.write_before)
+    );
     let mut other = intent;
     other.event.nonce = Nonce(6);
-    assert_eq!(b.apply(&other).verdict, Some(Verdict::Stale), "another record of it was granted too");
+    assert_eq!(
+        b.apply(&other).verdict,
+        Some(Verdict::Stale),
+        "another record of it was granted too"
+    );
 }
 
 #[test]
@@ -152,15 +200,25 @@ fn a_displaced_unsafe_command_stands_aside_and_its_outcome_is_given_up() {
     let (id, next) = (b.accept(Unsafe, Normal), b.accept(Safe, Normal));
     b.happens(id, EventKind::Intent);
     b.connect("b", 1);
-    assert_eq!([id, next].map(|id| b.status(id)), [Status::Delivered, Status::Sent]);
+    assert_eq!(
+        [id, next].map(|id| b.status(id)),
+        [Status::Delivered, Status::Sent]
+    );
     assert_eq!(b.slot.devices[&charger(0)].normal, Some(next));
     b.pass(24 * SECOND);
     b.run_due();
-    assert_eq!(b.status(id), Status::Delivered, "grant, answer timeout and a lease are not over");
+    assert_eq!(
+        b.status(id),
+        Status::Delivered,
+        "grant, answer timeout and a lease are not over"
+    );
     b.pass(2 * SECOND);
     b.run_due();
     let progress = &b.command(id).progress;
-    assert_eq!((progress.status, progress.reason), (Status::Failed, Some(FailureReason::OutcomeUnknown)));
+    assert_eq!(
+        (progress.status, progress.reason),
+        (Status::Failed, Some(FailureReason::OutcomeUnknown))
+    );
 }
 
 #[test]
@@ -173,7 +231,11 @@ fn a_displaced_safe_command_is_due_at_once_its_attempt_spent() {
     assert_eq!((b.status(id), b.command(id).progress.attempts), (Status::Sent, 1));
     b.happens(id, EventKind::Written);
     b.connect("a", 2);
-    assert_eq!(b.status(id), Status::Delivered, "with no attempt left it stays until its timer");
+    assert_eq!(
+        b.status(id),
+        Status::Delivered,
+        "with no attempt left it stays until its timer"
+    );
     b.pass(11 * SECOND);
     b.run_due();
     assert_eq!(b.command(id).progress.reason, Some(FailureReason::NoAnswer));
@@ -181,7 +243,10 @@ fn a_displaced_safe_command_is_due_at_once_its_attempt_spent() {
 
 #[test]
 fn a_non_write_ends_a_marked_command_in_the_same_step() {
-    for (mark, end) in [(EventKind::Cancel, Status::Cancelled), (EventKind::Deadline, Status::Expired)] {
+    for (mark, end) in [
+        (EventKind::Cancel, Status::Cancelled),
+        (EventKind::Deadline, Status::Expired),
+    ] {
         let mut b = Bench::new();
         b.connect("a", 1);
         let id = b.accept(Unsafe, Normal);
@@ -231,7 +296,10 @@ fn a_lapsed_claim_returns_and_costs_no_attempt() {
     b.pass(7 * SECOND);
     b.run_due();
     let progress = &b.command(id).progress;
-    assert_eq!((progress.status, progress.attempts, progress.misses), (Status::Pending, 0, 1));
+    assert_eq!(
+        (progress.status, progress.attempts, progress.misses),
+        (Status::Pending, 0, 1)
+    );
 }
 
 #[test]
@@ -239,7 +307,15 @@ fn a_claim_skips_what_is_past_its_deadline() {
     let mut b = Bench::new();
     let (first, second) = (b.request(Safe, Normal), b.request(Safe, Normal));
     let ids = [first.id, second.id];
-    b.slot.accept(Request { deadline: Deadline::After(SECOND), ..first }, &b.call()).unwrap();
+    b.slot
+        .accept(
+            Request {
+                deadline: Deadline::After(SECOND),
+                ..first
+            },
+            &b.call(),
+        )
+        .unwrap();
     b.slot.accept(second, &b.call()).unwrap();
     b.pass(2 * SECOND);
     b.connect("a", 1);
@@ -254,7 +330,15 @@ fn what_was_open_across_a_roll_back_may_have_been_written() {
     let mut b = Bench::new();
     let id = b.accept(Safe, Normal);
     let cancel = b.event(id, EventKind::Cancel);
-    b.slot.apply(&cancel, &Call { epoch: "another", ..b.call() }).unwrap();
+    b.slot
+        .apply(
+            &cancel,
+            &Call {
+                epoch: "another",
+                ..b.call()
+            },
+        )
+        .unwrap();
     assert!(b.command(id).progress.possibly_written);
 }
 
@@ -264,7 +348,10 @@ fn nothing_happens_too_late() {
     b.connect("a", 1);
     let id = b.accept(Safe, Normal);
     let before = b.slot.clone();
-    let late = Call { not_after: Micros(b.now.0 - 1), ..b.call() };
+    let late = Call {
+        not_after: Micros(b.now.0 - 1),
+        ..b.call()
+    };
     let request = b.request(Safe, Normal);
     assert!(b.slot.accept(request, &late).is_err());
     assert!(b.slot.register(&registration("b", 1), &late).is_err());

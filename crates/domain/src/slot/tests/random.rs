@@ -49,37 +49,62 @@ impl Seen {
         }
         for (id, command) in &slot.commands {
             let last = self.dispatches.entry(*id).or_default();
-            assert!(command.progress.dispatch.0 >= *last, "a dispatch number went back");
+            assert!(
+                command.progress.dispatch.0 >= *last,
+                "a dispatch number went back"
+            );
             *last = command.progress.dispatch.0;
             if command.progress.status.is_terminal() {
-                assert_eq!(self.ended.entry(*id).or_insert_with(|| command.clone()), command, "an end changed");
+                assert_eq!(
+                    self.ended.entry(*id).or_insert_with(|| command.clone()),
+                    command,
+                    "an end changed"
+                );
             }
             assert!(command.progress.attempts <= command.request.max_attempts.max(1) + 1);
         }
-        let results = slot.outbox.values().filter(|e| matches!(e.kind, super::super::OutboxKind::Ended { .. }));
-        assert_eq!(results.count(), self.ended.len(), "not one result a command that ended");
+        let results = slot
+            .outbox
+            .values()
+            .filter(|e| matches!(e.kind, super::super::OutboxKind::Ended { .. }));
+        assert_eq!(
+            results.count(),
+            self.ended.len(),
+            "not one result a command that ended"
+        );
     }
 }
 
 fn perform(b: &mut Bench, op: &Op, seen: &mut Seen) {
     match op {
         Op::Accept(priority, is_unsafe, seconds) => {
-            let class = if *is_unsafe { RedeliveryClass::Unsafe } else { RedeliveryClass::Safe };
+            let class = if *is_unsafe {
+                RedeliveryClass::Unsafe
+            } else {
+                RedeliveryClass::Safe
+            };
             let priority = Priority::from_number(*priority).unwrap();
             let request = b.request(class, priority);
-            let request = Request { deadline: Deadline::After(seconds * SECOND), ..request };
+            let request = Request {
+                deadline: Deadline::After(seconds * SECOND),
+                ..request
+            };
             b.slot.accept(request, &b.call()).unwrap();
         }
         Op::Register(first, step, again) => register(b, *first, *step, *again),
         Op::Renew(wake) => {
             let device = b.slot.devices.get(&charger(0)).cloned();
             if let Some((pod, d)) = device.and_then(|d| Some((d.pod.clone()?, d))) {
-                b.slot.renew((&charger(0), &pod, d.incarnation, d.version), *wake, &b.call()).unwrap();
+                b.slot
+                    .renew((&charger(0), &pod, d.incarnation, d.version), *wake, &b.call())
+                    .unwrap();
             }
         }
         Op::Unregister => {
             let version = b.slot.devices.get(&charger(0)).map_or(Version(0), |d| d.version);
-            b.slot.unregister(&charger(0), Incarnation(7), version, &b.call()).unwrap();
+            b.slot
+                .unregister(&charger(0), Incarnation(7), version, &b.call())
+                .unwrap();
         }
         Op::Event(kind, choice, fence) => event(b, *kind, *choice, *fence, seen),
         Op::RunDue(limit) => drop(b.slot.run_due(*limit, &b.call()).unwrap()),
@@ -92,13 +117,24 @@ fn register(b: &mut Bench, first: bool, step: u64, again: bool) {
     let (sequence, version) = device.map_or((0, Version(0)), |d| (d.sequence.0, d.first_version));
     let again = if again { version } else { Version(0) };
     let pod = if first { "a" } else { "b" };
-    let registration = Registration { first_version: again, ..registration(pod, sequence + step) };
+    let registration = Registration {
+        first_version: again,
+        ..registration(pod, sequence + step)
+    };
     b.slot.register(&registration, &b.call()).unwrap();
 }
 
 fn event(b: &mut Bench, kind: u8, choice: usize, fence: u64, seen: &mut Seen) {
     let kind = EventKind::ALL[usize::from(kind)];
-    let Some(id) = b.slot.commands.keys().nth(choice % b.slot.commands.len().max(1)).copied() else { return };
+    let Some(id) = b
+        .slot
+        .commands
+        .keys()
+        .nth(choice % b.slot.commands.len().max(1))
+        .copied()
+    else {
+        return;
+    };
     if kind == EventKind::Displaced {
         return;
     }

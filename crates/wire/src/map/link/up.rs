@@ -16,6 +16,16 @@ use crate::map::{WireError, id};
 #[must_use]
 pub fn up_item(item: Item) -> UpItem {
     let item = match item {
+        item @ (Item::Register { .. } | Item::Unregister { .. } | Item::RenewConnections { .. }) => {
+            about_connections(item)
+        }
+        item => about_commands(item),
+    };
+    UpItem { item }
+}
+
+fn about_connections(item: Item) -> Option<up_item::Item> {
+    Some(match item {
         Item::Register {
             charge_point,
             incarnation,
@@ -43,6 +53,12 @@ pub fn up_item(item: Item) -> UpItem {
             incarnation,
             connections,
         } => up_item::Item::RenewConnections(renewal(request, incarnation, connections)),
+        _ => return None,
+    })
+}
+
+fn about_commands(item: Item) -> Option<up_item::Item> {
+    Some(match item {
         Item::Intent { dispatch, nonce } => up_item::Item::Intent(WriteIntent {
             dispatch: Some(reference(&dispatch)),
             nonce: nonce.0,
@@ -68,8 +84,8 @@ pub fn up_item(item: Item) -> UpItem {
             charge_point_id: charge_point.to_string(),
             note,
         }),
-    };
-    UpItem { item: Some(item) }
+        Item::Register { .. } | Item::Unregister { .. } | Item::RenewConnections { .. } => return None,
+    })
 }
 
 /// A registration by a pod, with the highest version that any edge is known to hold.
@@ -262,22 +278,22 @@ mod tests {
                 ..fenced
             }
         );
+    }
+
+    #[test]
+    fn a_refusal_names_the_connection_that_it_may_tombstone() {
         for (reason, kind) in [
             (edge::RefusalReason::StaleRoute, EventKind::StaleRoute),
             (edge::RefusalReason::NotReady, EventKind::NotReady),
         ] {
-            let refusal = Item::Refusal {
+            let event = there_and_back(Item::Refusal {
                 dispatch: dispatch(),
                 incarnation: Incarnation(3),
                 reason,
-            };
-            let expected = Event {
-                kind,
-                nonce: Nonce(0),
-                incarnation: Incarnation(3),
-                ..fenced
-            };
-            assert_eq!(there_and_back(refusal).event, expected);
+            })
+            .event;
+            assert_eq!((event.kind, event.incarnation), (kind, Incarnation(3)));
+            assert_eq!((event.dispatch, event.version), (DispatchNumber(10), Version(20)));
         }
     }
 

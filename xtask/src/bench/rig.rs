@@ -1,0 +1,323 @@
+//! What every part of the bench stands on: one router and one edge, the bare server beside them, and swarms of
+//! chargers that connect to either by the same settings.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use tonic::transport::{Channel, Endpoint};
+use wire::gateway::registry::v1::ListConnectionsRequest;
+use wire::gateway::registry::v1::registry_service_client::RegistryServiceClient;
+
+use super::BenchArgs;
+use crate::net;
+use crate::progress::say;
+use crate::stack::binaries::Binaries;
+use crate::stack::running::{Stack, StackSpec};
+use crate::stack::settings::{self, Swarm};
+use crate::supervise::{ChildSpec, Guarded, Ready};
+
+/// The only edge and the only router of the stack.
+const EDGE: &str = "edge-1";
+
+/// The bare server.
+const SINK: &str = "sink";
+
+/// How long a swarm may take to connect and to be registered, or to go away.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often something is looked at while waiting; times that count are not taken by looking.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The most connections that the registry lists at a time.
+const PAGE: u32 = 1_000;
+
+/// A stack, a sink, and at most one swarm.
+#[derive(Debug)]
+pub(super) struct Rig {
+    stack: Stack,
+    sink: SocketAddr,
+    swarms: u8,
+    swarm: Option<String>,
+}
+
+/// Where a swarm connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The gateway.
+    Edge,
+    /// The bare server.
+    Sink,
+}
+
+/// How long a swarm took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Connected {
+    /// From the swarm's start until all were connected.
+    pub(super) connected: Duration,
+    /// Until all were registered too; the same for the bare server, which has no registry.
+    pub(super) registered: Duration,
+    /// Attempts that failed and were repeated.
+    pub(super) failures: u64,
+}
+
+/// The line that the simulator prints when all its chargers are connected.
+#[derive(Debug, Deserialize)]
+struct Announcement {
+    began_us: u64,
+    connected_us: u64,
+    connect_failures: u64,
+}
+
+impl Rig {
+    /// Starts a stack of its own for one part of the bench.
+    pub(super) async fn start(part: &str, args: &BenchArgs, binaries: &Binaries) -> Result<Self> {
+        let spec = StackSpec {
+            name: format!("bench-{part}-{}", std::process::id()),
+            routers: 1,
+            edges: 1,
+            chargers: 0,
+            broker: args.broker,
+            offline: args.offline,
+        };
+        let mut stack = Stack::start(spec, binaries.clone(), &[]).await?;
+        let sink = net::free_address()?;
+        let command = Guarded::new(binaries.path(settings::SIMULATOR)).args(settings::sink_flags(sink));
+        let spec = ChildSpec::new(SINK, command).ready(Ready::Tcp(sink));
+        stack.supervisor().start_ready(spec).await?;
+        Ok(Self {
+            stack,
+            sink,
+            swarms: 0,
+            swarm: None,
+        })
+    }
+
+    /// The stack.
+    pub(super) fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// Where the bare server listens.
+    pub(super) fn sink(&self) -> SocketAddr {
+        self.sink
+    }
+
+    /// A connection to the router.
+    pub(super) async fn router(&self) -> Result<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.router_addresses()?.grpc))?;
+        endpoint.connect().await.context("connecting to the router")
+    }
+
+    /// The resident memory of a server in bytes.
+    pub(super) fn resident(&mut self, target: Target) -> Result<u64> {
+        let name = match target {
+            Target::Edge => EDGE,
+            Target::Sink => SINK,
+        };
+        let pid = self.stack.supervisor().status_one(name)?.pid;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
+            .with_context(|| format!("reading the memory of {name}"))?;
+        parse_resident(&status).with_context(|| format!("the status of {name} names no VmRSS"))
+    }
+
+    /// Connects a swarm and waits until every charger of it is there. Its ids begin with the returned prefix.
+    pub(super) async fn connect(&mut self, target: Target, count: u32) -> Result<(String, Connected)> {
+        self.swarms += 1;
+        let prefix = format!("B{}-", self.swarms);
+        let name = format!("swarm-{}", self.swarms);
+        let before = self.items_done().await?;
+        self.start_swarm(&name, target, &prefix, count).await?;
+        let registered_us = match target {
+            Target::Edge => self.until_registered(before + u64::from(count)).await?,
+            Target::Sink => 0,
+        };
+        let announced = self.announcement(&name).await?;
+        self.swarm = Some(name);
+        if target == Target::Edge {
+            self.wait_listed(count).await?;
+        }
+        let since = |us: u64| Duration::from_micros(us.saturating_sub(announced.began_us));
+        let times = Connected {
+            connected: since(announced.connected_us),
+            registered: since(registered_us.max(announced.connected_us)),
+            failures: announced.connect_failures,
+        };
+        Ok((prefix, times))
+    }
+
+    /// Ends the swarm and waits until nobody is registered any more.
+    pub(super) async fn disconnect(&mut self) -> Result<()> {
+        if let Some(name) = self.swarm.take() {
+            self.stack.supervisor().stop(&name).await?;
+        }
+        self.wait_listed(0).await
+    }
+
+    /// Ends everything.
+    pub(super) async fn stop(self) {
+        self.stack.stop().await;
+    }
+
+    async fn start_swarm(&mut self, name: &str, target: Target, prefix: &str, count: u32) -> Result<()> {
+        let edges = &self.stack.addresses().edges;
+        let edge = edges.first().context("the stack has no edge")?.1.ocpp;
+        let swarm = Swarm {
+            target: if target == Target::Edge { edge } else { self.sink },
+            prefix,
+            count,
+            // Ports of an earlier swarm may still be in their last state.
+            network: self.swarms,
+        };
+        let command = Guarded::new(self.stack.binaries().path(settings::SIMULATOR)).args(swarm.flags());
+        let mut spec = ChildSpec::new(name, command);
+        spec.stop_within = PATIENCE;
+        self.stack.supervisor().start(spec).await
+    }
+
+    /// When the router had done this many items of the edge. A lease's renewal is one too, every three seconds,
+    /// which is why the registry is asked afterwards.
+    async fn until_registered(&self, items: u64) -> Result<u64> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let done = self.items_done().await;
+            if matches!(done, Ok(done) if done >= items) {
+                return Ok(wall_us());
+            }
+            if Instant::now() > deadline {
+                bail!("the router did {} of {items} items in time", done?);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn announcement(&mut self, name: &str) -> Result<Announcement> {
+        let log = self.stack.supervisor().log_of(name);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = tokio::fs::read_to_string(&log).await.unwrap_or_default();
+            if let Some(announced) = text.lines().find_map(|line| serde_json::from_str(line).ok()) {
+                return Ok(announced);
+            }
+            if let Some(exit) = self.stack.supervisor().status_one(name)?.exited {
+                bail!("the chargers of {name} ended ({exit}): {text}");
+            }
+            if Instant::now() > deadline {
+                bail!("not all chargers of {name} connected in time: {text}");
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Waits until the registry lists exactly this many connections.
+    async fn wait_listed(&self, count: u32) -> Result<()> {
+        let mut client = RegistryServiceClient::new(self.router().await?);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let listed = listed(&mut client).await?;
+            if listed == u64::from(count) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the registry lists {listed} connections instead of {count}");
+            }
+            sleep(POLL * 10).await;
+        }
+    }
+
+    async fn items_done(&self) -> Result<u64> {
+        let admin = self.router_addresses()?.admin;
+        let (_, metrics) = net::http_get(admin, settings::METRICS_PATH).await?;
+        Ok(parse_counter(&metrics, settings::ITEMS_DONE_METRIC))
+    }
+
+    fn router_addresses(&self) -> Result<settings::RouterAddresses> {
+        let router = self.stack.addresses().routers.first();
+        Ok(router.context("the stack has no router")?.1)
+    }
+}
+
+/// Says what a part is about to do.
+pub(super) fn announce(part: &str, what: &str) {
+    say(format!("bench {part}: {what}"));
+}
+
+/// How many chargers are connected by the registry's word.
+async fn listed(client: &mut RegistryServiceClient<Channel>) -> Result<u64> {
+    let mut request = ListConnectionsRequest {
+        page_size: PAGE,
+        ..ListConnectionsRequest::default()
+    };
+    let mut count = 0;
+    loop {
+        let page = client.list_connections(request.clone()).await?.into_inner();
+        count += page
+            .connections
+            .iter()
+            .filter(|connection| connection.connected)
+            .count() as u64;
+        if page.next_page_token.is_empty() {
+            return Ok(count);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// The wall clock, microseconds: only to compare with the simulator's, on the same machine.
+fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// `VmRSS` of a `/proc/<pid>/status`, in bytes.
+fn parse_resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// A counter in the text form of metrics, by its name and labels; one that nothing has counted yet is absent.
+fn parse_counter(metrics: &str, series: &str) -> u64 {
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        let status = "VmPeak:\t  9 kB\nVmRSS:\t   14320 kB\nRssAnon:\t 1 kB\n";
+        assert_eq!(parse_resident(status), Some(14_320 * 1024));
+        assert_eq!(parse_resident("Name:\tzombie\n"), None);
+    }
+
+    #[test]
+    fn a_counter_is_found_by_its_whole_name() {
+        let metrics = "# TYPE a counter\nab{x=\"y\"} 7\na{x=\"y\"} 5000\na{x=\"z\"} 9\n";
+        assert_eq!(parse_counter(metrics, "a{x=\"y\"}"), 5_000);
+        assert_eq!(parse_counter(metrics, "b{x=\"y\"}"), 0);
+    }
+
+    #[test]
+    fn only_an_announcement_is_one() {
+        let lines = "WARN something\n{\"connected\":1}\n";
+        assert!(
+            lines
+                .lines()
+                .all(|line| serde_json::from_str::<Announcement>(line).is_err())
+        );
+        let line = r#"{"began_us":1,"connected_us":9,"connect_failures":0}"#;
+        assert_eq!(
+            serde_json::from_str::<Announcement>(line).unwrap().connected_us,
+            9
+        );
+    }
+}
