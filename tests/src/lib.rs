@@ -17,6 +17,7 @@
 )]
 
 pub mod api;
+mod broker;
 pub mod charger;
 pub mod companion;
 pub mod faults;

@@ -1,14 +1,16 @@
-//! Reading what leaves on Kafka: results, dead letters, events.
+//! Reading what leaves on Kafka: results, dead letters, events; and writing what should never be there.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use bus::{BusConfig, Event, Lane, LaneConsumer, Record, StartAt};
+use bus::{BusConfig, Event, Lane, LaneConsumer, Producer, Record, StartAt};
+use domain::ids::Shard;
 use domain::topics::{self, TopicSettings};
 use prost::Message;
 use serde_json::Value;
-use wire::gateway::record::v1::{CommandResult, DeadLetter};
+use wire::gateway::record::v1::{CommandResult, DeadLetter, ShardRecord};
 
-use crate::wait::within;
+use crate::wait::{eventually, within};
 
 /// A reader of all partitions of one topic, from the moment it was made.
 #[derive(Debug)]
@@ -101,11 +103,34 @@ impl Records {
             .map(|partition| Lane::new(topic, partition))
             .collect();
         let config = BusConfig::at(kafka.to_string());
-        let consumer = LaneConsumer::start(&config, &lanes, StartAt::End)
-            .await
-            .expect("the topic can be read");
+        // Right after its creation a topic's partitions may have no leader yet.
+        let consumer = eventually(format_args!("{topic} can be read"), async || {
+            LaneConsumer::start(&config, &lanes, StartAt::End).await.ok()
+        })
+        .await;
         Self {
             consumer: LaneReader(consumer),
+        }
+    }
+}
+
+/// Produces what no router would write to every lane of every pod, and waits until Kafka has it.
+pub async fn poison(kafka: SocketAddr) {
+    let producer = Producer::new(&BusConfig::at(kafka.to_string())).expect("a producer");
+    let settings = TopicSettings::default();
+    let partitions = i32::try_from(settings.shard_partitions).expect("few partitions");
+    for shard in 0..settings.shards {
+        let topic: Arc<str> = topics::shard_topic(Shard(shard)).into();
+        for partition in 0..partitions {
+            for payload in [
+                b"\xff\xfe no record".to_vec(),
+                Vec::new(),
+                ShardRecord::default().encode_to_vec(),
+            ] {
+                let message = bus::Message::new(topic.clone(), payload).partition(partition);
+                let delivery = producer.send(&message).expect("room in the queue");
+                delivery.await.expect("Kafka takes anything");
+            }
         }
     }
 }

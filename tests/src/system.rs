@@ -4,21 +4,21 @@
 //! systems may share a broker. Left out: how a process is started, watched and ended (`xtask::supervise`).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use xtask::net::free_address;
 use xtask::parts::broker::BrokerKind;
-use xtask::parts::{kafka, redis};
+use xtask::parts::{cluster, redis};
 use xtask::progress::complain;
-use xtask::stack::running::create_topics;
 use xtask::stack::settings::{self, EdgeAddresses, RouterAddresses, Settings};
 use xtask::supervise::{ChildSpec, Guarded, Supervisor, tail};
 
 use crate::api::Api;
+use crate::broker::{bootstrap, start_broker};
 use crate::faults::Forwarder;
 use crate::probe;
-use crate::spec::{BrokerNeed, SystemSpec};
+use crate::spec::SystemSpec;
 use crate::tools::{Tools, variables_to_hide};
 use crate::wait::eventually;
 
@@ -129,6 +129,25 @@ impl System {
         started.expect("the other broker starts")
     }
 
+    /// Replaces Redis by a Redis Cluster of three masters, for the routers that are started from now on.
+    pub async fn use_redis_cluster(&mut self) {
+        let tools = Tools::get().await;
+        let started = cluster::start(&mut self.supervisor, &tools.redis).await;
+        let nodes: Vec<String> = started
+            .expect("the cluster starts")
+            .iter()
+            .map(SocketAddr::to_string)
+            .collect();
+        self.stop("redis").await;
+        let url = format!("redis-cluster://{}", nodes.join(","));
+        self.spec = self.spec.clone().router_set("redis.url", url.as_str());
+    }
+
+    /// A call of one of our binaries, without what the tests put into the environment.
+    pub async fn binary(&self, name: &str) -> Guarded {
+        clean().arg(Tools::get().await.binaries.path(name))
+    }
+
     /// Starts a program beside the system; what it prints is its log.
     pub async fn start_program(&mut self, name: &str, command: Guarded) {
         self.supervisor
@@ -227,11 +246,19 @@ impl System {
         }
     }
 
-    /// Sends a signal, for instance SIGSTOP.
-    pub fn signal(&self, name: &str, signal: Signal) {
+    /// Pauses a process; when this returns, none of its threads runs.
+    pub async fn pause(&self, name: &str) {
         self.supervisor
-            .signal(name, signal)
-            .expect("the process can be signalled");
+            .signal(name, Signal::SIGSTOP)
+            .expect("the process can be paused");
+        self.stopped(name).await;
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self, name: &str) {
+        self.supervisor
+            .signal(name, Signal::SIGCONT)
+            .expect("the process can go on");
     }
 
     /// Ends a process in order.
@@ -261,21 +288,19 @@ impl System {
         }
     }
 
-    /// Waits until a process has stopped itself (SIGSTOP).
-    pub async fn stopped_itself(&self, name: &str) {
+    /// Waits until a process is stopped (SIGSTOP) with all of its threads.
+    pub async fn stopped(&self, name: &str) {
         let pid = self
             .supervisor
             .status_one(name)
             .expect("the process is known")
             .pid;
-        eventually(format_args!("{name} stops itself"), async || {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // The state is the first field behind the parenthesised name.
-            stat.rsplit(')')
-                .next()?
-                .trim_start()
-                .starts_with('T')
-                .then_some(())
+        eventually(format_args!("{name} is stopped"), async || {
+            let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+            let mut states = threads
+                .flatten()
+                .map(|thread| thread_state(&thread.path().join("stat")));
+            states.all(|state| state == Some('T')).then_some(())
         })
         .await;
     }
@@ -322,10 +347,7 @@ impl System {
         failpoints: Option<String>,
     ) {
         let tools = Tools::get().await;
-        let mut command = Guarded::new("env");
-        for variable in variables_to_hide() {
-            command = command.args(["-u", &variable]);
-        }
+        let mut command = clean();
         if let Some(failpoints) = failpoints {
             command = command.arg(format!("HOLDFAST_FAILPOINTS={failpoints}"));
         }
@@ -349,46 +371,19 @@ impl Drop for System {
     }
 }
 
+/// The state of a thread: the first field behind the parenthesised name, which itself may hold anything.
+fn thread_state(stat: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(stat).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
+}
+
+/// The beginning of a call without the variables of the tests, which would be unknown keys.
+fn clean() -> Guarded {
+    let hidden = variables_to_hide().into_iter();
+    Guarded::new("env").args(hidden.flat_map(|variable| ["-u".to_owned(), variable]))
+}
+
 /// A free address.
 fn address() -> SocketAddr {
     free_address().expect("a free port")
-}
-
-/// The address in the embedded broker's ready file.
-fn bootstrap(ready: &serde_json::Value) -> SocketAddr {
-    ready["bootstrap"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .expect("the ready file names the bootstrap")
-}
-
-async fn start_broker(
-    supervisor: &mut Supervisor,
-    tools: &Tools,
-    need: BrokerNeed,
-) -> (SocketAddr, Option<Forwarder>) {
-    if let (BrokerNeed::Any, Some(shared)) = (need, tools.shared_kafka) {
-        return (shared, None);
-    }
-    let embedded = tools.binaries.path(settings::EMBEDDED_BROKER);
-    match (&tools.broker, need) {
-        (BrokerKind::Apache(program), BrokerNeed::Any | BrokerNeed::Own) => {
-            let kafka = kafka::start(supervisor, program, "kafka")
-                .await
-                .expect("Kafka starts");
-            create_topics(&tools.binaries, kafka)
-                .await
-                .expect("the topics can be created");
-            (kafka, None)
-        }
-        _ => {
-            let kafka = BrokerKind::Embedded
-                .start(supervisor, "kafka", &embedded, &tools.topics)
-                .await;
-            let kafka = kafka.expect("the embedded broker starts");
-            // Its port changes with every start; behind a forwarder its clients need not know.
-            let forwarder = Forwarder::start(kafka).await;
-            (forwarder.address(), Some(forwarder))
-        }
-    }
 }

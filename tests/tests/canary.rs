@@ -42,19 +42,18 @@ async fn an_edge_that_sees_no_canary_never_becomes_ready_and_says_why() {
 /// A fetch that dies under a running edge withdraws its readiness, and a consumer that is rebuilt brings it back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_canary_withdraws_readiness_until_the_canary_comes_round_again() {
-    use nix::sys::signal::Signal;
     let spec = SystemSpec::new("stale-canary")
         .broker(BrokerNeed::Own)
         .edge_set("canary.fresh_ms", 2_500)
         .edge_set("canary.rebuild_ms", 3_000);
     let system = System::start(spec).await;
     let admin = system.admin("edge-1");
-    system.signal("kafka", Signal::SIGSTOP);
+    system.pause("kafka").await;
     let status = eventually("the edge withdraws its readiness", async || {
         probe::readiness(admin).await.filter(|(status, _)| *status == 503)
     });
     assert!(status.await.1.contains("canary"));
-    system.signal("kafka", Signal::SIGCONT);
+    system.resume("kafka");
     probe::ready("edge-1", admin).await;
     let companion = Companion::connected(&system.charger_id("cp"), vec![system.edge(1)]).await;
     let id = system.api(1).send(command(&companion.id, "Reset")).await;

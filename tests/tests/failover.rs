@@ -6,7 +6,6 @@ use std::time::Duration;
 use integration::api::{result_of, safe_command, unsafe_command};
 use integration::wait::{eventually, fault_lasts};
 use integration::{Api, Charger, Companion, Reply, System, SystemSpec, probe};
-use nix::sys::signal::Signal;
 use serde_json::json;
 use wire::gateway::command::v1::{CommandState, FailureReason, Priority, SendCommandRequest};
 
@@ -163,13 +162,13 @@ async fn an_edge_that_slept_longer_than_its_lease_fences_itself_and_registers_ag
     let mut old = Charger::connect(system.edge(1), &moved_id).await;
     let (before, moved_before) = (api.connected(&id).await, api.connected(&moved_id).await);
 
-    system.signal("edge-1", Signal::SIGSTOP);
+    system.pause("edge-1").await;
     let parked = api.send(unsafe_command(&id, "Reset")).await;
     let moved = Companion::connected(&moved_id, vec![system.edge(2)]).await;
     let elsewhere = api.send(unsafe_command(&moved_id, "Reset")).await;
     api.reaches(&elsewhere, CommandState::Acknowledged).await;
     fault_lasts(Duration::from_millis(LEASE_MS + 1_500)).await;
-    system.signal("edge-1", Signal::SIGCONT);
+    system.resume("edge-1");
 
     // The socket that stayed open is served again, by a new life of the edge.
     assert_eq!(charger.accept_next().await.id, parked);

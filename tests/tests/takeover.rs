@@ -8,7 +8,6 @@ use std::time::Duration;
 use integration::api::{safe_command, unsafe_command};
 use integration::wait::eventually;
 use integration::{Api, Companion, System, SystemSpec};
-use nix::sys::signal::Signal;
 use wire::gateway::command::v1::{CommandState, SendCommandRequest};
 
 /// How long a call may hang in a router that has stopped.
@@ -64,7 +63,7 @@ async fn peer_takes_over(name: &'static str, point: &str, action: &str) {
     api.connected(&companion.id).await;
     let first = send_through_both(&system, unsafe_command(&companion.id, "Reset"), "first").await;
     match action {
-        "stop" => system.stopped_itself("router-1").await,
+        "stop" => system.stopped("router-1").await,
         _ => assert!(system.ended("router-1").await.contains("SIGABRT")),
     }
     let second = send_through_both(&system, safe_command(&companion.id, "ClearCache"), "second").await;
@@ -72,7 +71,7 @@ async fn peer_takes_over(name: &'static str, point: &str, action: &str) {
     let mut unsafe_ids = vec![first, third];
     all_answered(&api, &companion, std::slice::from_ref(&second), &unsafe_ids).await;
     if action == "stop" {
-        system.signal("router-1", Signal::SIGCONT);
+        system.resume("router-1");
         unsafe_ids
             .push(send_through_both(&system, unsafe_command(&companion.id, "Reset"), "after waking").await);
         all_answered(&api, &companion, &[second], &unsafe_ids).await;

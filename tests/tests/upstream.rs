@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use integration::wait::stays_silent;
 use integration::{BrokerNeed, Charger, Records, Reply, System, SystemSpec};
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// What no gateway that answers before Kafka has the event would delay.
@@ -39,7 +38,7 @@ async fn a_transaction_message_is_answered_only_when_kafka_has_it() {
     assert!(started["transactionId"].is_i64());
     events.event(&id, "transaction.started").await;
 
-    system.signal("kafka", Signal::SIGSTOP);
+    system.pause("kafka").await;
     let call = charger.send_call("StartTransaction", &start_transaction()).await;
     let early = stays_silent(charger.next_reply(), A_WHILE).await;
     assert!(
@@ -52,7 +51,7 @@ async fn a_transaction_message_is_answered_only_when_kafka_has_it() {
         neighbour.call("Heartbeat", &json!({})).await,
         Reply::Result(_)
     ));
-    system.signal("kafka", Signal::SIGCONT);
+    system.resume("kafka");
     let mut reply = charger.reply_to(&call).await;
     // A charger repeats what was not accepted, under the same id or another.
     while !matches!(reply, Reply::Result(_)) {

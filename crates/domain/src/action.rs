@@ -88,7 +88,11 @@ const SAFE: &[&str] = &[
 /// The class of an action. What is not in the table is unsafe: nothing is known of it.
 #[must_use]
 pub fn default_class(action: &str) -> RedeliveryClass {
-    if SAFE.contains(&action) { RedeliveryClass::Safe } else { RedeliveryClass::Unsafe }
+    if SAFE.contains(&action) {
+        RedeliveryClass::Safe
+    } else {
+        RedeliveryClass::Unsafe
+    }
 }
 
 /// True if the table names the action.
@@ -103,7 +107,11 @@ mod tests {
 
     #[test]
     fn what_acts_anew_each_time_is_unsafe_and_a_stop_is_safe() {
-        assert!(UNSAFE.iter().all(|a| default_class(a) == RedeliveryClass::Unsafe && is_known(a)));
+        assert!(
+            UNSAFE
+                .iter()
+                .all(|a| default_class(a) == RedeliveryClass::Unsafe && is_known(a))
+        );
         assert_eq!(default_class("RemoteStopTransaction"), RedeliveryClass::Safe);
         assert_eq!(default_class("RequestStopTransaction"), RedeliveryClass::Safe);
     }

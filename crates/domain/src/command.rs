@@ -94,7 +94,11 @@ impl Priority {
     /// The lane that carries it.
     #[must_use]
     pub fn lane(self) -> Lane {
-        if self == Self::Urgent { Lane::Urgent } else { Lane::Normal }
+        if self == Self::Urgent {
+            Lane::Urgent
+        } else {
+            Lane::Normal
+        }
     }
 }
 
@@ -180,7 +184,9 @@ impl FailureReason {
     /// The reason of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::NoAnswer, Self::OutcomeUnknown].into_iter().find(|r| r.name() == name)
+        [Self::NoAnswer, Self::OutcomeUnknown]
+            .into_iter()
+            .find(|r| r.name() == name)
     }
 }
 

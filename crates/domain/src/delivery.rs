@@ -84,7 +84,9 @@ impl EventKind {
         match self {
             Self::Intent | Self::NonWrite => Fence::DispatchAndNonce,
             Self::Written | Self::StaleRoute | Self::NotReady | Self::Undelivered => Fence::Dispatch,
-            Self::Claim | Self::Timer | Self::Deadline | Self::Cancel | Self::Displaced | Self::Answer => Fence::Open,
+            Self::Claim | Self::Timer | Self::Deadline | Self::Cancel | Self::Displaced | Self::Answer => {
+                Fence::Open
+            }
         }
     }
 }
@@ -298,7 +300,10 @@ pub struct Transition {
 #[must_use]
 pub fn step(command: &Command, event: &Event, epoch: &str) -> Transition {
     let outcome = decide(Cell::of(command, event, epoch), event.kind);
-    Transition { verdict: outcome.verdict, change: outcome.change }
+    Transition {
+        verdict: outcome.verdict,
+        change: outcome.change,
+    }
 }
 
 /// Which timer event is due for a command at a time, if any. The deadline comes first; it is not asked
@@ -334,7 +339,8 @@ fn fits(command: &Command, event: &Event) -> bool {
     match event.kind.fence() {
         Fence::Open => true,
         Fence::Dispatch => dispatch,
-        Fence::DispatchAndNonce => dispatch && (p.nonce.0 == 0 || p.nonce == event.nonce),
+        // A claim carries no nonce yet; a delivery by a mere notice never has one, and none fits it.
+        Fence::DispatchAndNonce => dispatch && (p.status == Status::Sent || p.nonce == event.nonce),
     }
 }
 

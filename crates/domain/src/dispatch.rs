@@ -92,7 +92,9 @@ pub fn step(route: &Route, claim_ends: Micros, now: Micros, input: Input) -> Ste
 }
 
 fn refuse(route: &Route, claim_ends: Micros, now: Micros, lease: Option<&Lease>) -> Option<Why> {
-    let Some(lease) = lease.filter(|l| l.expires > now) else { return Some(Why::NoLease) };
+    let Some(lease) = lease.filter(|l| l.expires > now) else {
+        return Some(Why::NoLease);
+    };
     if lease.incarnation != route.incarnation {
         return Some(Why::OtherIncarnation);
     }
@@ -114,7 +116,11 @@ mod tests {
             expires: Micros(100),
             suspect: false,
             draining: false,
-            consumes: Consumes { topic: "commands-down-shard-0".into(), normal: 1, urgent: 9 },
+            consumes: Consumes {
+                topic: "commands-down-shard-0".into(),
+                normal: 1,
+                urgent: 9,
+            },
             floor: Version(0),
         }
     }
@@ -138,9 +144,30 @@ mod tests {
         assert_eq!(read(None, 50), Step::GiveBack(Why::NoLease));
         assert_eq!(read(Some(lease()), 100), Step::GiveBack(Why::NoLease));
         assert_eq!(read(Some(lease()), 60), Step::GiveBack(Why::TooOld));
-        let other = Lease { incarnation: Incarnation(8), ..lease() };
+        let other = Lease {
+            incarnation: Incarnation(8),
+            ..lease()
+        };
         assert_eq!(read(Some(other), 50), Step::GiveBack(Why::OtherIncarnation));
-        assert_eq!(read(Some(Lease { suspect: true, ..lease() }), 50), Step::GiveBack(Why::Suspect));
-        assert_eq!(read(Some(Lease { draining: true, ..lease() }), 50), Step::GiveBack(Why::Suspect));
+        assert_eq!(
+            read(
+                Some(Lease {
+                    suspect: true,
+                    ..lease()
+                }),
+                50
+            ),
+            Step::GiveBack(Why::Suspect)
+        );
+        assert_eq!(
+            read(
+                Some(Lease {
+                    draining: true,
+                    ..lease()
+                }),
+                50
+            ),
+            Step::GiveBack(Why::Suspect)
+        );
     }
 }

@@ -137,7 +137,9 @@ pub struct PodId(Box<str>);
 impl PodId {
     /// Checks and wraps: letters, digits, dash, dot and underscore.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        check(text, POD_ID_MAX, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))?;
+        check(text, POD_ID_MAX, |c| {
+            c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')
+        })?;
         Ok(Self(text.into()))
     }
 
@@ -258,11 +260,19 @@ mod tests {
     #[test]
     fn ill_formed_ids_are_refused_with_the_reason() {
         assert_eq!(ChargePointId::parse(""), Err(IdError::Empty));
-        assert_eq!(ChargePointId::parse(&"x".repeat(49)), Err(IdError::TooLong { max: 48, len: 49 }));
+        assert_eq!(
+            ChargePointId::parse(&"x".repeat(49)),
+            Err(IdError::TooLong { max: 48, len: 49 })
+        );
         assert_eq!(ChargePointId::parse("a b"), Err(IdError::BadCharacter(' ')));
         assert_eq!(ChargePointId::parse("a:b"), Err(IdError::BadCharacter(':')));
         assert_eq!(PodId::parse("a/b"), Err(IdError::BadCharacter('/')));
-        for text in ["", "x", "00000000-0000-4000-8000-000000000000", "0190163d8694739b9c6bd1ff5d1e3f1a"] {
+        for text in [
+            "",
+            "x",
+            "00000000-0000-4000-8000-000000000000",
+            "0190163d8694739b9c6bd1ff5d1e3f1a",
+        ] {
             assert_eq!(CommandId::parse(text), Err(IdError::NotACommandId));
         }
     }

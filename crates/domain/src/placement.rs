@@ -78,8 +78,14 @@ impl ShardMap {
         // The bound of consistent hashing with bounded loads: 1.25 × mean, rounded up.
         let bound = (5 * pods).div_ceil(4 * self.shards);
         let free = |shard: u32| load.get(shard as usize).is_some_and(|l| *l < bound);
-        let clockwise = self.ring.get_with_replicas(&PodKey(pod), (self.shards * VIRTUAL_NODES) as usize);
-        let chosen = clockwise.unwrap_or_default().into_iter().map(|p| p.shard).find(|s| free(*s));
+        let clockwise = self
+            .ring
+            .get_with_replicas(&PodKey(pod), (self.shards * VIRTUAL_NODES) as usize);
+        let chosen = clockwise
+            .unwrap_or_default()
+            .into_iter()
+            .map(|p| p.shard)
+            .find(|s| free(*s));
         Shard(chosen.unwrap_or(0))
     }
 }
@@ -112,7 +118,10 @@ mod tests {
                 *load.entry(*shard).or_insert(0u32) += 1;
             }
             let bound = (5 * pods).div_ceil(4 * shards);
-            assert!(load.values().all(|l| *l <= bound), "{shards} shards, {pods} pods: {load:?}");
+            assert!(
+                load.values().all(|l| *l <= bound),
+                "{shards} shards, {pods} pods: {load:?}"
+            );
         }
     }
 
@@ -120,7 +129,10 @@ mod tests {
     fn placing_a_pod_again_keeps_its_shard_while_the_load_allows() {
         let placed = fill(4, 24);
         let map = ShardMap::new(4);
-        let moved = placed.iter().filter(|(pod, shard)| map.place(pod, &placed) != **shard).count();
+        let moved = placed
+            .iter()
+            .filter(|(pod, shard)| map.place(pod, &placed) != **shard)
+            .count();
         assert!(moved <= 6, "{moved} of 24 moved");
     }
 }

@@ -57,7 +57,10 @@ impl DeliverySettings {
     /// The wait before try `n` (from 1) with full jitter.
     #[must_use]
     pub fn backoff_us(&self, n: u32, jitter: Jitter) -> u64 {
-        let step = self.backoff_base_us.saturating_mul(1 << n.saturating_sub(1).min(20)).min(self.backoff_cap_us);
+        let step = self
+            .backoff_base_us
+            .saturating_mul(1 << n.saturating_sub(1).min(20))
+            .min(self.backoff_cap_us);
         step.saturating_mul(u64::from(jitter.0)) / 65_536
     }
 }

@@ -187,11 +187,16 @@ impl SlotModel {
                 wrong.push(format!("{id}: open is {open}, but its timer says otherwise"));
             }
             if open && self.due.get(id) != Some(&crate::delivery::next_due(command)) {
-                wrong.push(format!("{id}: its timer is not the earlier of timer and deadline"));
+                wrong.push(format!(
+                    "{id}: its timer is not the earlier of timer and deadline"
+                ));
             }
             let queued = self.queue_has(&command.request.charge_point, command.score);
             if queued != (command.progress.status == Status::Pending) {
-                wrong.push(format!("{id}: {:?} but queued is {queued}", command.progress.status));
+                wrong.push(format!(
+                    "{id}: {:?} but queued is {queued}",
+                    command.progress.status
+                ));
             }
         }
         for (id, device) in &self.devices {
@@ -201,9 +206,10 @@ impl SlotModel {
     }
 
     fn audit_device(&self, id: &ChargePointId, device: &Device, wrong: &mut Vec<String>) {
-        let open = self.commands.values().filter(|c| {
-            c.request.charge_point == *id && !c.progress.status.is_terminal()
-        });
+        let open = self
+            .commands
+            .values()
+            .filter(|c| c.request.charge_point == *id && !c.progress.status.is_terminal());
         if open.count() != device.open as usize {
             wrong.push(format!("{id}: counts {} open commands", device.open));
         }
@@ -230,5 +236,9 @@ impl SlotModel {
 
 /// Too late, or go on.
 fn in_time(call: &Call) -> Result<(), TooLate> {
-    if call.now > call.not_after { Err(TooLate) } else { Ok(()) }
+    if call.now > call.not_after {
+        Err(TooLate)
+    } else {
+        Ok(())
+    }
 }

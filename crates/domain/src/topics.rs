@@ -57,7 +57,12 @@ pub struct TopicSettings {
 
 impl Default for TopicSettings {
     fn default() -> Self {
-        Self { shards: 4, shard_partitions: 16, up_partitions: 12, replication: 1 }
+        Self {
+            shards: 4,
+            shard_partitions: 16,
+            up_partitions: 12,
+            replication: 1,
+        }
     }
 }
 
@@ -80,9 +85,16 @@ pub fn all(settings: &TopicSettings) -> Vec<TopicSpec> {
     let up = [COMMAND_RESULTS, DEAD_LETTERS, EVENTS_UP];
     let shards = (0..settings.shards).map(|s| {
         // Nothing older than a deadline is ever read again: an hour is ample.
-        spec(&shard_topic(Shard(s)), settings.shard_partitions, settings, "3600000")
+        spec(
+            &shard_topic(Shard(s)),
+            settings.shard_partitions,
+            settings,
+            "3600000",
+        )
     });
-    let up = up.into_iter().map(|name| spec(name, settings.up_partitions, settings, "604800000"));
+    let up = up
+        .into_iter()
+        .map(|name| spec(name, settings.up_partitions, settings, "604800000"));
     shards.chain(up).collect()
 }
 
@@ -91,7 +103,12 @@ fn spec(name: &str, partitions: u32, settings: &TopicSettings, retention_ms: &st
     if settings.replication > 2 {
         config.insert("min.insync.replicas".to_owned(), "2".to_owned());
     }
-    TopicSpec { name: name.to_owned(), partitions, replication: settings.replication, config }
+    TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        replication: settings.replication,
+        config,
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +118,12 @@ mod tests {
     #[test]
     fn shard_topics_read_back_and_strangers_do_not() {
         assert_eq!(shard_of_topic(&shard_topic(Shard(12))), Some(Shard(12)));
-        for name in ["commands-down-shard-", "commands-down-shard-01", "commands-down-shard-+1", "x"] {
+        for name in [
+            "commands-down-shard-",
+            "commands-down-shard-01",
+            "commands-down-shard-+1",
+            "x",
+        ] {
             assert_eq!(shard_of_topic(name), None);
         }
     }

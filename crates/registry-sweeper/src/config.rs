@@ -1,7 +1,7 @@
 //! The sweeper's configuration.
 
-use chassis::config::{ChassisConfig, LogConfig, ServiceConfig};
 use chassis::Problems;
+use chassis::config::{ChassisConfig, LogConfig, ServiceConfig};
 use serde::{Deserialize, Serialize};
 use store::StoreConfig;
 
@@ -55,6 +55,9 @@ impl ServiceConfig for SweeperConfig {
     }
 
     fn chassis(&self) -> ChassisConfig {
-        ChassisConfig { log: self.log.clone(), ..ChassisConfig::default() }
+        ChassisConfig {
+            log: self.log.clone(),
+            ..ChassisConfig::default()
+        }
     }
 }

@@ -51,8 +51,13 @@ async fn main() -> ExitCode {
 
 async fn pass(config: SweeperConfig, dry_run: bool) -> anyhow::Result<Report> {
     let retention_us = config.audit.retention_ms.saturating_mul(1_000);
-    let settings = DeliverySettings { retention_us, ..DeliverySettings::default() };
-    let store = Store::connect(config.redis, settings).await.context("connecting to Redis")?;
+    let settings = DeliverySettings {
+        retention_us,
+        ..DeliverySettings::default()
+    };
+    let store = Store::connect(config.redis, settings)
+        .await
+        .context("connecting to Redis")?;
     let report = sweep(&store, &config.audit, dry_run).await;
     store.close().await;
     report.context("auditing the store")

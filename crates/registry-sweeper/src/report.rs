@@ -87,9 +87,15 @@ impl Report {
     #[must_use]
     pub fn table(&self) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_preset(UTF8_FULL_CONDENSED).set_header(["", "looked at", "wrong"]);
+        table
+            .load_preset(UTF8_FULL_CONDENSED)
+            .set_header(["", "looked at", "wrong"]);
         let wrong = |kinds: &[&str]| -> u64 {
-            kinds.iter().filter_map(|k| self.findings.get(*k)).map(|k| k.count).sum()
+            kinds
+                .iter()
+                .filter_map(|k| self.findings.get(*k))
+                .map(|k| k.count)
+                .sum()
         };
         table.add_row(["slots", &self.slots.to_string(), ""]);
         table.add_row(["pods", &self.pods.to_string(), &wrong(&["pod"]).to_string()]);
@@ -114,7 +120,11 @@ impl Report {
 
     fn summary(&self) -> String {
         let count: u64 = self.findings.values().map(|k| k.count).sum();
-        let repaired = if self.dry_run { "would be repaired" } else { "repaired" };
+        let repaired = if self.dry_run {
+            "would be repaired"
+        } else {
+            "repaired"
+        };
         match (count, self.overdue) {
             (0, 0) => "clean".to_owned(),
             (_, 0) => format!("{count} {repaired}"),
@@ -130,7 +140,12 @@ mod tests {
     use super::*;
 
     fn report(findings: usize, overdue: u64) -> Report {
-        let mut report = Report { slots: 64, chargers: 30, overdue, ..Report::default() };
+        let mut report = Report {
+            slots: 64,
+            chargers: 30,
+            overdue,
+            ..Report::default()
+        };
         for n in 0..findings {
             report.add("timer", format!("command {n} has no timer"));
         }

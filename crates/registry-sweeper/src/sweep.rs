@@ -14,7 +14,15 @@ use crate::report::Report;
 /// # Errors
 /// The store could not be asked. What was repaired until then stays repaired; the next pass goes on.
 pub async fn sweep(store: &Store, config: &AuditConfig, dry_run: bool) -> Result<Report, StoreError> {
-    let mut pass = Pass { store, config, dry_run, report: Report { dry_run, ..Report::default() } };
+    let mut pass = Pass {
+        store,
+        config,
+        dry_run,
+        report: Report {
+            dry_run,
+            ..Report::default()
+        },
+    };
     let pods = pass.pods().await?;
     pass.connections(&pods).await?;
     for slot in store.all_slots() {
@@ -48,7 +56,10 @@ impl Pass<'_> {
         for lease in reply.value {
             self.report.pods += 1;
             if lease.expires.plus(age_us) <= now {
-                self.report.add("pod", format!("{} has been gone for long and is still recorded", lease.pod));
+                self.report.add(
+                    "pod",
+                    format!("{} has been gone for long and is still recorded", lease.pod),
+                );
                 if !self.dry_run {
                     self.store.forget_lease(&lease.pod, age_us).await?;
                 }
@@ -61,7 +72,10 @@ impl Pass<'_> {
     async fn connections(&mut self, pods: &Pods) -> Result<(), StoreError> {
         let mut after = None;
         loop {
-            let page = self.store.list_connections(None, after.as_deref(), self.config.page).await?;
+            let page = self
+                .store
+                .list_connections(None, after.as_deref(), self.config.page)
+                .await?;
             for connection in &page.connections {
                 self.report.connections += 1;
                 self.connection(connection, pods).await?;
@@ -76,14 +90,21 @@ impl Pass<'_> {
     /// Ends the registration of a dead life by the compare-and-set that its edge would have used.
     async fn connection(&mut self, connection: &Connection, pods: &Pods) -> Result<(), StoreError> {
         let device = &connection.device;
-        let Some(pod) = device.pod.as_ref().filter(|_| device.connected) else { return Ok(()) };
+        let Some(pod) = device.pod.as_ref().filter(|_| device.connected) else {
+            return Ok(());
+        };
         if !self.is_dead(pods, pod, connection) {
             return Ok(());
         }
-        let what = format!("{} is registered with a life of {pod} that is over", connection.charge_point);
+        let what = format!(
+            "{} is registered with a life of {pod} that is over",
+            connection.charge_point
+        );
         self.report.add("dead route", what);
         if !self.dry_run {
-            self.store.unregister(&connection.charge_point, device.incarnation, device.version).await?;
+            self.store
+                .unregister(&connection.charge_point, device.incarnation, device.version)
+                .await?;
         }
         Ok(())
     }
@@ -110,7 +131,11 @@ impl Pass<'_> {
             self.report.timers += u64::try_from(audit.seen).unwrap_or(u64::MAX);
             self.report.overdue += audit.overdue;
             // What was dropped has moved the rest forward.
-            let dropped = audit.findings.iter().filter(|f| f.kind == "timer" && !self.dry_run).count();
+            let dropped = audit
+                .findings
+                .iter()
+                .filter(|f| f.kind == "timer" && !self.dry_run)
+                .count();
             first += audit.seen - dropped.min(audit.seen);
             for finding in audit.findings {
                 self.report.add(&finding.kind, finding.what);
@@ -124,7 +149,10 @@ impl Pass<'_> {
     async fn chargers(&mut self, slot: Slot) -> Result<(), StoreError> {
         let mut after: Option<ChargePointId> = None;
         loop {
-            let page = self.store.list_chargers(slot, after.as_ref(), self.config.page).await?;
+            let page = self
+                .store
+                .list_chargers(slot, after.as_ref(), self.config.page)
+                .await?;
             for charger in &page {
                 self.report.chargers += 1;
                 for finding in self.store.audit_charger(charger, !self.dry_run).await? {

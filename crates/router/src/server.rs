@@ -147,18 +147,15 @@ mod tests {
         let token = CancellationToken::new();
         let never = std::future::pending::<Result<(), ()>>();
         let (served, ()) = tokio::join!(bounded(never, &token, Duration::from_secs(5)), async {
-            token.cancel()
+            token.cancel();
         });
         assert_eq!(served, Ok(()));
     }
 
     #[tokio::test]
     async fn a_server_that_fails_is_reported() {
-        let failed = bounded(
-            async { Err("no socket") },
-            &CancellationToken::new(),
-            Duration::from_secs(5),
-        );
+        let token = CancellationToken::new();
+        let failed = bounded(async { Err("no socket") }, &token, Duration::from_secs(5));
         assert_eq!(failed.await, Err("no socket"));
     }
 }

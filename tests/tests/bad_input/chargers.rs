@@ -2,8 +2,11 @@
 
 use integration::api::unsafe_command;
 use integration::handshake::upgrade;
+use integration::wait::within;
 use integration::{Charger, Companion, Reply, System, command};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use wire::gateway::command::v1::CommandState;
 
@@ -173,5 +176,24 @@ fn an_upgrade_that_names_no_charger_is_not_found_and_plain_http_is_refused() {
         system.api(1).connected(&decoded).await;
         let status = system.api(1).try_send(command(&id, "Reset")).await.unwrap_err();
         assert_eq!(violations(&status), ["charge_point_id"]);
+    });
+}
+
+#[test]
+fn a_peer_that_never_ends_its_request_is_cut_and_its_neighbour_is_served() {
+    WORLD.run(async |system| {
+        with_neighbour(system, "calm-5", async || {
+            let mut stream = TcpStream::connect(system.edge(1)).await.unwrap();
+            let head = format!(
+                "GET /ocpp/slow HTTP/1.1\r\nHost: {}\r\nUpgrade: web",
+                system.edge(1)
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // Cut with or without a word, as long as it is cut.
+            let _cut = within("the peer is cut", stream.read_to_end(&mut answer)).await;
+            assert!(!answer.starts_with(b"HTTP/1.1 101"));
+        })
+        .await;
     });
 }

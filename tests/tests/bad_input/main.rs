@@ -11,7 +11,8 @@ use integration::{SystemSpec, World};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-static WORLD: LazyLock<World> = LazyLock::new(|| World::start(SystemSpec::new("bad-input")));
+static WORLD: LazyLock<World> =
+    LazyLock::new(|| World::start(SystemSpec::new("bad-input").edge_set("ocpp.handshake_timeout_ms", 1_000)));
 
 /// The fields that an INVALID_ARGUMENT names.
 fn violations(status: &Status) -> Vec<String> {

@@ -1,12 +1,12 @@
-//! Parts that are away, and configurations that cannot work.
+//! Parts that are away, records that are none, and configurations that cannot work.
 
 use integration::api::unsafe_command;
+use integration::records::poison;
 use integration::tools::Tools;
 use integration::wait::{eventually, within};
 use integration::{Api, BrokerNeed, Companion, System, SystemSpec};
-use nix::sys::signal::Signal;
 use tonic::Code;
-use wire::gateway::command::v1::{CommandState, ListCommandsRequest, SendCommandRequest};
+use wire::gateway::command::v1::{CommandState, ListCommandsRequest, Priority, SendCommandRequest};
 
 /// Sends until it is accepted and follows the command to its answer; returns its id.
 async fn finally_answered(api: &Api, request: &SendCommandRequest) -> String {
@@ -53,12 +53,12 @@ async fn with_redis_away_a_command_is_unavailable_and_its_key_names_one_command_
     system.restart_part("redis").await;
     let dead = finally_answered(&api, &keyed("dead")).await;
     // A store that stalls leaves the call indeterminate; the key settles it too.
-    system.signal("redis", Signal::SIGSTOP);
+    system.pause("redis").await;
     assert_eq!(
         api.try_send(keyed("stalled")).await.unwrap_err().code(),
         Code::Unavailable
     );
-    system.signal("redis", Signal::SIGCONT);
+    system.resume("redis");
     let stalled = finally_answered(&api, &keyed("stalled")).await;
 
     assert_eq!(known_commands(&api, &id).await, [dead.clone(), stalled.clone()]);
@@ -82,7 +82,7 @@ async fn with_kafka_away_a_command_is_accepted_and_delivered_when_it_is_back() {
     if durable {
         system.kill9("kafka").await;
     } else {
-        system.signal("kafka", Signal::SIGSTOP);
+        system.pause("kafka").await;
     }
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -92,12 +92,31 @@ async fn with_kafka_away_a_command_is_accepted_and_delivered_when_it_is_back() {
     if durable {
         system.restart_part("kafka").await;
     } else {
-        system.signal("kafka", Signal::SIGCONT);
+        system.resume("kafka");
     }
     for command in &ids {
         api.reaches(command, CommandState::Acknowledged).await;
         assert_eq!(companion.times_received(command), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poison_record_is_passed_over_and_the_next_command_is_delivered() {
+    let system = System::start(SystemSpec::new("poison").broker(BrokerNeed::Own)).await;
+    let (api, id) = (system.api(1), system.charger_id("unharmed"));
+    let companion = Companion::connected(&id, vec![system.edge(1)]).await;
+    api.connected(&id).await;
+    poison(system.kafka()).await;
+    for priority in [Priority::Normal, Priority::Urgent] {
+        let request = SendCommandRequest {
+            priority: priority.into(),
+            ..unsafe_command(&id, "Reset")
+        };
+        let command = api.send(request).await;
+        api.reaches(&command, CommandState::Acknowledged).await;
+        assert_eq!(companion.times_received(&command), 1);
+    }
+    assert_eq!(companion.connections(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -64,8 +64,12 @@ fn server_properties(broker: SocketAddr, controller: SocketAddr, data: &Path) ->
 }
 
 /// A fresh cluster id in Kafka's form: sixteen random bytes in URL-safe base64 without padding.
+///
+/// The first byte is cleared: an id that began with a dash would be read as an option.
 fn cluster_id() -> String {
-    base64_url(uuid::Uuid::new_v4().as_bytes())
+    let mut bytes = *uuid::Uuid::new_v4().as_bytes();
+    bytes[0] = 0;
+    base64_url(&bytes)
 }
 
 fn base64_url(bytes: &[u8]) -> String {
@@ -94,6 +98,7 @@ mod tests {
         assert_eq!(base64_url(b"fooba"), "Zm9vYmE");
         assert_eq!(base64_url(&[0xfb, 0xff]), "-_8");
         assert_eq!(cluster_id().len(), 22);
+        assert!((0..100).all(|_| cluster_id().starts_with('A')));
     }
 
     #[test]

@@ -226,14 +226,15 @@ pub fn sink_flags(address: SocketAddr) -> Vec<OsString> {
     ]
 }
 
-/// The flags of the tool that times records; a broker without a given fetch wait is told to make the topic.
+/// The flags of the tool that times records. It writes where nobody reads while chargers answer, since only the
+/// host of the embedded broker can make a topic of its own for it.
 #[must_use]
 pub fn kafka_latency_flags(kafka: SocketAddr, records: usize, fetch_wait_ms: Option<u64>) -> Vec<OsString> {
     let mut flags = vec!["--bootstrap".to_owned(), kafka.to_string()];
-    flags.extend(["--records".to_owned(), records.to_string()]);
-    match fetch_wait_ms {
-        Some(wait) => flags.extend(["--fetch-wait-ms".to_owned(), wait.to_string()]),
-        None => flags.push("--create".to_owned()),
+    flags.extend(["--topic", "commands-dead-letter", "--records"].map(str::to_owned));
+    flags.push(records.to_string());
+    if let Some(wait) = fetch_wait_ms {
+        flags.extend(["--fetch-wait-ms".to_owned(), wait.to_string()]);
     }
     flags.into_iter().map(OsString::from).collect()
 }

@@ -192,7 +192,7 @@ impl Context {
 /// How the tests learn of Redis.
 fn with_redis(tests: Guarded, program: &RedisProgram, redis: SocketAddr, cluster: &[SocketAddr]) -> Guarded {
     let tests = tests
-        .env("HOLDFAST_TEST_REDIS", redis.to_string())
+        .env("HOLDFAST_TEST_REDIS", settings::redis_url(redis))
         .env("HOLDFAST_TEST_REDIS_CLUSTER", list(cluster))
         .env("HOLDFAST_TEST_REDIS_SERVER", &program.server)
         .env("HOLDFAST_TEST_REDIS_CLI", &program.cli);

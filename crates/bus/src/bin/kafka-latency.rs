@@ -1,14 +1,15 @@
-//! How long a record takes from `send` to `recv`: `kafka-latency --bootstrap host:port`, one JSON object:
-//! {"micros": [...]}, one number a record, in the order of sending.
+//! How long a record takes from `send` to `recv`: `kafka-latency --bootstrap host:port --topic name`, one
+//! JSON object: {"micros": [...]}, one number a record, in the order of sending.
 //!
 //! One record is under way at a time, with the producer and the consumer that the services use. It judges
-//! nothing and computes nothing: times belong to the machine they were taken on, percentiles to the reader.
+//! nothing and computes nothing: times belong to the machine they were taken on, percentiles to the reader. It
+//! makes no topic, and its records mean nothing to whoever reads that topic.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bus::{BusConfig, Event, Lane, LaneConsumer, Message, Producer, StartAt, TopicSpec, ensure_topics};
+use bus::{BusConfig, Event, Lane, LaneConsumer, Message, Producer, StartAt};
 use clap::Parser;
 
 /// The size of a record, about that of a command.
@@ -28,11 +29,8 @@ struct Arguments {
     #[arg(long, value_name = "HOST:PORT")]
     bootstrap: String,
     /// The topic to write to; its partition 0 is used.
-    #[arg(long, default_value = "latency")]
-    topic: String,
-    /// Makes the topic, which the embedded broker does by itself.
     #[arg(long)]
-    create: bool,
+    topic: String,
     /// How many records are counted.
     #[arg(long, default_value_t = 1_000)]
     records: usize,
@@ -46,10 +44,6 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut config = BusConfig::at(&arguments.bootstrap);
     config.fetch_wait_max_ms = arguments.fetch_wait_ms.unwrap_or(config.fetch_wait_max_ms);
-    if arguments.create {
-        let topic = TopicSpec::new(&arguments.topic, 1).replication(1);
-        ensure_topics(&config, &[topic]).await?;
-    }
     let micros = round_trips(&config, &arguments.topic, arguments.records).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::json!({ "micros": micros }))?;

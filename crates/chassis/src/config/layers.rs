@@ -113,8 +113,9 @@ fn environment(defaults: &Dict, prefix: &str, env: &[(String, String)]) -> Vec<L
         .iter()
         .filter_map(|(name, value)| {
             let key = name.strip_prefix(prefix)?.to_ascii_lowercase();
-            let foreign =
-                key == "config" || is_for_tests(&key) || (!defaults.contains_key(&key) && is_service_link(&key));
+            let foreign = key == "config"
+                || is_for_tests(&key)
+                || (!defaults.contains_key(&key) && is_service_link(&key));
             let path = key.replace("__", ".");
             (!foreign).then(|| Layer::single(format!("environment variable {name}"), &path, value))
         })

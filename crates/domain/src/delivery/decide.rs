@@ -29,9 +29,11 @@ pub fn decide(cell: Cell, event: EventKind) -> Outcome {
 
 fn claim(cell: Cell) -> Outcome {
     match cell.status {
-        Status::Pending => {
-            applied(Change { place: Place::Lane, timer: Timer::DispatchLease, ..stay(Status::Sent) })
-        }
+        Status::Pending => applied(Change {
+            place: Place::Lane,
+            timer: Timer::DispatchLease,
+            ..stay(Status::Sent)
+        }),
         _ => told(Verdict::Stale),
     }
 }
@@ -56,7 +58,11 @@ fn written(cell: Cell) -> Outcome {
         RedeliveryClass::Unsafe => Timer::Settle,
     };
     match cell.status {
-        Status::Sent => applied(Change { attempts: Attempts::Spend, timer, ..stay(Status::Delivered) }),
+        Status::Sent => applied(Change {
+            attempts: Attempts::Spend,
+            timer,
+            ..stay(Status::Delivered)
+        }),
         Status::Delivered => told(Verdict::Repeated),
         _ => told(Verdict::Stale),
     }
@@ -73,7 +79,10 @@ fn non_write(cell: Cell) -> Outcome {
         Mark::Cancel => end(Status::Cancelled),
     };
     match cell.status {
-        Status::Delivered => applied(Change { attempts: Attempts::Return, ..returned }),
+        Status::Delivered => applied(Change {
+            attempts: Attempts::Return,
+            ..returned
+        }),
         // Its intent was never applied: nothing was granted, the late intent finds the command gone.
         Status::Sent => applied(back_to_queue(Timer::Backoff)),
         _ => told(Verdict::Stale),
@@ -82,7 +91,10 @@ fn non_write(cell: Cell) -> Outcome {
 
 fn refusal(cell: Cell, timer: Timer, also: Also) -> Outcome {
     match cell.status {
-        Status::Sent => applied(Change { also, ..back_to_queue(timer) }),
+        Status::Sent => applied(Change {
+            also,
+            ..back_to_queue(timer)
+        }),
         _ => told(Verdict::Stale),
     }
 }
@@ -90,37 +102,56 @@ fn refusal(cell: Cell, timer: Timer, also: Also) -> Outcome {
 fn timer(cell: Cell) -> Outcome {
     match (cell.status, cell.class) {
         // The backoff is over; the claim that follows finds the command due.
-        (Status::Pending, _) => applied(Change { timer: Timer::Clear, ..stay(Status::Pending) }),
+        (Status::Pending, _) => applied(Change {
+            timer: Timer::Clear,
+            ..stay(Status::Pending)
+        }),
         (Status::Sent, _) => applied(back_to_queue(Timer::Backoff)),
         (_, RedeliveryClass::Safe) if cell.attempts_left => applied(back_to_queue(Timer::Backoff)),
-        (_, RedeliveryClass::Safe) => {
-            applied(Change { reason: Some(FailureReason::NoAnswer), ..end(Status::Failed) })
-        }
-        (_, RedeliveryClass::Unsafe) => {
-            applied(Change { reason: Some(FailureReason::OutcomeUnknown), ..end(Status::Failed) })
-        }
+        (_, RedeliveryClass::Safe) => applied(Change {
+            reason: Some(FailureReason::NoAnswer),
+            ..end(Status::Failed)
+        }),
+        (_, RedeliveryClass::Unsafe) => applied(Change {
+            reason: Some(FailureReason::OutcomeUnknown),
+            ..end(Status::Failed)
+        }),
     }
 }
 
 fn deadline(cell: Cell) -> Outcome {
     match (cell.class, cell.status, cell.mark) {
-        (RedeliveryClass::Unsafe, Status::Delivered, Mark::None) => {
-            noted(Change { mark: Some(Mark::Deadline), ..stay(Status::Delivered) })
-        }
+        (RedeliveryClass::Unsafe, Status::Delivered, Mark::None) => noted(Change {
+            mark: Some(Mark::Deadline),
+            ..stay(Status::Delivered)
+        }),
         (RedeliveryClass::Unsafe, Status::Delivered, _) => told(Verdict::Noted),
-        _ => applied(Change { possibly_written: possibly_written(cell), ..end(Status::Expired) }),
+        _ => applied(Change {
+            possibly_written: possibly_written(cell),
+            ..end(Status::Expired)
+        }),
     }
 }
 
 /// A cancel outranks a deadline that was marked before: the caller is told what it asked for.
 fn cancel(cell: Cell) -> Outcome {
-    let also = if cell.exposed { Also::CancelNote } else { Also::Nothing };
+    let also = if cell.exposed {
+        Also::CancelNote
+    } else {
+        Also::Nothing
+    };
     match (cell.class, cell.status, cell.mark) {
         (RedeliveryClass::Unsafe, Status::Delivered, Mark::Cancel) => told(Verdict::Noted),
-        (RedeliveryClass::Unsafe, Status::Delivered, _) => {
-            noted(Change { mark: Some(Mark::Cancel), also: Also::CancelNote, ..stay(Status::Delivered) })
-        }
-        _ => applied(Change { possibly_written: possibly_written(cell), also, ..end(Status::Cancelled) }),
+        (RedeliveryClass::Unsafe, Status::Delivered, _) => noted(Change {
+            mark: Some(Mark::Cancel),
+            also: Also::CancelNote,
+            ..stay(Status::Delivered)
+        }),
+        _ => applied(Change {
+            possibly_written: possibly_written(cell),
+            also,
+            ..end(Status::Cancelled)
+        }),
     }
 }
 
@@ -131,9 +162,10 @@ fn displaced(cell: Cell) -> Outcome {
         (Status::Delivered, RedeliveryClass::Safe) if cell.attempts_left => {
             applied(back_to_queue(Timer::Clear))
         }
-        (Status::Delivered, RedeliveryClass::Unsafe) => {
-            applied(Change { place: Place::Aside, ..stay(Status::Delivered) })
-        }
+        (Status::Delivered, RedeliveryClass::Unsafe) => applied(Change {
+            place: Place::Aside,
+            ..stay(Status::Delivered)
+        }),
         _ => told(Verdict::Repeated),
     }
 }
@@ -157,21 +189,38 @@ fn stay(to: Status) -> Change {
 }
 
 fn back_to_queue(timer: Timer) -> Change {
-    Change { place: Place::Queue, timer, ..stay(Status::Pending) }
+    Change {
+        place: Place::Queue,
+        timer,
+        ..stay(Status::Pending)
+    }
 }
 
 fn end(to: Status) -> Change {
-    Change { place: Place::Gone, timer: Timer::Clear, ..stay(to) }
+    Change {
+        place: Place::Gone,
+        timer: Timer::Clear,
+        ..stay(to)
+    }
 }
 
 fn applied(change: Change) -> Outcome {
-    Outcome { verdict: Verdict::Applied, change: Some(change) }
+    Outcome {
+        verdict: Verdict::Applied,
+        change: Some(change),
+    }
 }
 
 fn noted(change: Change) -> Outcome {
-    Outcome { verdict: Verdict::Noted, change: Some(change) }
+    Outcome {
+        verdict: Verdict::Noted,
+        change: Some(change),
+    }
 }
 
 fn told(verdict: Verdict) -> Outcome {
-    Outcome { verdict, change: None }
+    Outcome {
+        verdict,
+        change: None,
+    }
 }

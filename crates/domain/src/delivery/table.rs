@@ -39,7 +39,11 @@ pub fn all() -> Vec<Row> {
     let mut rows = Vec::new();
     for event in EventKind::ALL {
         for cell in cells() {
-            rows.push(Row { event, cell, outcome: decide(cell, event) });
+            rows.push(Row {
+                event,
+                cell,
+                outcome: decide(cell, event),
+            });
         }
     }
     rows

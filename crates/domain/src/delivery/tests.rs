@@ -27,7 +27,12 @@ fn the_table_is_pinned() {
 
 #[test]
 fn an_event_that_does_not_fit_changes_nothing() {
-    assert!(table::all().iter().filter(|r| !r.cell.fits).all(|r| r.outcome.change.is_none()));
+    assert!(
+        table::all()
+            .iter()
+            .filter(|r| !r.cell.fits)
+            .all(|r| r.outcome.change.is_none())
+    );
 }
 
 #[test]
@@ -35,7 +40,13 @@ fn an_ended_command_never_changes() {
     for status in Status::ALL.into_iter().filter(|s| s.is_terminal()) {
         for row in table::all() {
             let outcome = decide(Cell { status, ..row.cell }, row.event);
-            assert_eq!(outcome, Outcome { verdict: Verdict::Ended, change: None });
+            assert_eq!(
+                outcome,
+                Outcome {
+                    verdict: Verdict::Ended,
+                    change: None
+                }
+            );
         }
     }
 }
@@ -44,13 +55,24 @@ fn an_ended_command_never_changes() {
 fn an_unsafe_command_leaves_delivered_only_by_answer_non_write_or_settlement() {
     for row in table::all() {
         let out = row.cell.status == Status::Delivered && row.cell.class == RedeliveryClass::Unsafe;
-        let Some(change) = row.outcome.change.filter(|_| out) else { continue };
+        let Some(change) = row.outcome.change.filter(|_| out) else {
+            continue;
+        };
         if change.to == Status::Delivered {
             continue;
         }
-        assert!(matches!(row.event, EventKind::Answer | EventKind::NonWrite | EventKind::Timer), "{row:?}");
+        assert!(
+            matches!(
+                row.event,
+                EventKind::Answer | EventKind::NonWrite | EventKind::Timer
+            ),
+            "{row:?}"
+        );
         if row.event == EventKind::Timer {
-            assert_eq!((change.to, change.reason), (Status::Failed, Some(FailureReason::OutcomeUnknown)));
+            assert_eq!(
+                (change.to, change.reason),
+                (Status::Failed, Some(FailureReason::OutcomeUnknown))
+            );
         }
     }
 }
@@ -58,9 +80,14 @@ fn an_unsafe_command_leaves_delivered_only_by_answer_non_write_or_settlement() {
 #[test]
 fn an_unsafe_command_is_granted_only_from_sent_and_unmarked_ends_of_it_are_sure() {
     for row in table::all() {
-        let Some(change) = row.outcome.change else { continue };
+        let Some(change) = row.outcome.change else {
+            continue;
+        };
         if change.also == Also::Grant {
-            assert_eq!((row.cell.status, row.cell.class), (Status::Sent, RedeliveryClass::Unsafe));
+            assert_eq!(
+                (row.cell.status, row.cell.class),
+                (Status::Sent, RedeliveryClass::Unsafe)
+            );
         }
         if row.cell.class == RedeliveryClass::Unsafe {
             assert!(!change.possibly_written, "{row:?}");
@@ -72,7 +99,10 @@ fn an_unsafe_command_is_granted_only_from_sent_and_unmarked_ends_of_it_are_sure(
 fn a_safe_command_that_was_exposed_never_ends_as_surely_unwritten() {
     for event in [EventKind::Deadline, EventKind::Cancel] {
         for row in rows(event).filter(|r| r.cell.class == RedeliveryClass::Safe && r.cell.fits) {
-            assert_eq!(row.outcome.change.map(|c| c.possibly_written), Some(row.cell.exposed));
+            assert_eq!(
+                row.outcome.change.map(|c| c.possibly_written),
+                Some(row.cell.exposed)
+            );
         }
     }
 }
@@ -80,7 +110,9 @@ fn a_safe_command_that_was_exposed_never_ends_as_surely_unwritten() {
 #[test]
 fn an_answer_ends_whatever_is_open() {
     assert!(rows(EventKind::Answer).filter(|r| r.cell.fits).all(|r| {
-        r.outcome.change.is_some_and(|c| c.to == Status::Acknowledged && c.place == Place::Gone)
+        r.outcome
+            .change
+            .is_some_and(|c| c.to == Status::Acknowledged && c.place == Place::Gone)
     }));
 }
 

@@ -60,13 +60,18 @@ impl SlotModel {
         let charge_point = request.charge_point.clone();
         self.insert(request, deadline, call);
         let claimed = self.claim_lanes(&charge_point, false, call);
-        let status = self.commands.get(&id).map_or(Status::Pending, |c| c.progress.status);
+        let status = self
+            .commands
+            .get(&id)
+            .map_or(Status::Pending, |c| c.progress.status);
         Ok(AcceptReply::Accepted { status, claimed })
     }
 
     fn known(&self, request: &Request) -> Option<AcceptReply> {
         let wanted = request.idempotency.as_ref()?;
-        let entry = self.keys.get(&(request.charge_point.clone(), wanted.key.clone()))?;
+        let entry = self
+            .keys
+            .get(&(request.charge_point.clone(), wanted.key.clone()))?;
         if entry.content_hash != wanted.content_hash {
             return Some(AcceptReply::Refused(AcceptRefusal::OtherContent));
         }
@@ -78,11 +83,17 @@ impl SlotModel {
         let deadline = match request.deadline {
             Deadline::After(us) => now.plus(us),
             Deadline::At { at, .. } if at <= now => return Err(AcceptRefusal::DeadlinePassed),
-            Deadline::At { at, max_us } if at > now.plus(max_us) => return Err(AcceptRefusal::DeadlineTooFar),
+            Deadline::At { at, max_us } if at > now.plus(max_us) => {
+                return Err(AcceptRefusal::DeadlineTooFar);
+            }
             Deadline::At { at, .. } => at,
         };
         let s = &self.settings;
-        if self.devices.get(&request.charge_point).is_some_and(|d| d.open >= s.max_open_per_charger) {
+        if self
+            .devices
+            .get(&request.charge_point)
+            .is_some_and(|d| d.open >= s.max_open_per_charger)
+        {
             return Err(AcceptRefusal::QueueFull(s.max_open_per_charger));
         }
         if self.outbox.len() >= s.max_outbox as usize {
@@ -95,11 +106,18 @@ impl SlotModel {
         self.arrivals += 1;
         let score = u64::from(3 - request.priority.number()) * ARRIVALS + self.arrivals;
         if let Some(wanted) = &request.idempotency {
-            let entry = KeyEntry { id: request.id, content_hash: wanted.content_hash.clone() };
-            self.keys.insert((request.charge_point.clone(), wanted.key.clone()), entry);
+            let entry = KeyEntry {
+                id: request.id,
+                content_hash: wanted.content_hash.clone(),
+            };
+            self.keys
+                .insert((request.charge_point.clone(), wanted.key.clone()), entry);
         }
         self.device(&request.charge_point).open += 1;
-        self.queues.entry(request.charge_point.clone()).or_default().insert(score, request.id);
+        self.queues
+            .entry(request.charge_point.clone())
+            .or_default()
+            .insert(score, request.id);
         self.due.insert(request.id, deadline);
         let command = Command {
             created: call.now,

@@ -54,10 +54,18 @@ impl SlotModel {
     /// Registers a connection and makes the charger's waiting and unconfirmed commands due.
     pub fn register(&mut self, r: &Registration, call: &Call) -> Result<RegisterReply, TooLate> {
         in_time(call)?;
-        let old = self.devices.get(&r.charge_point).cloned().unwrap_or_else(Device::unseen);
+        let old = self
+            .devices
+            .get(&r.charge_point)
+            .cloned()
+            .unwrap_or_else(Device::unseen);
         let same_edge = old.pod.as_ref() == Some(&r.pod) && old.incarnation == r.incarnation;
         if same_edge && r.sequence == old.sequence && old.connected {
-            return Ok(RegisterReply::Registered { version: old.version, claimed: vec![], kicked: false });
+            return Ok(RegisterReply::Registered {
+                version: old.version,
+                claimed: vec![],
+                kicked: false,
+            });
         }
         if same_edge && r.sequence <= old.sequence {
             return Ok(RegisterReply::Refused(RegisterRefusal::OldSequence));
@@ -74,7 +82,11 @@ impl SlotModel {
         self.set_route(r, version, call);
         self.displace(&r.charge_point, version, call);
         let claimed = self.claim_lanes(&r.charge_point, true, call);
-        Ok(RegisterReply::Registered { version, claimed, kicked })
+        Ok(RegisterReply::Registered {
+            version,
+            claimed,
+            kicked,
+        })
     }
 
     /// Keeps a registration; false if it is no longer the current one. With `wake`, what waited on a
@@ -109,7 +121,12 @@ impl SlotModel {
         Ok(self.tombstone(id, incarnation, version))
     }
 
-    pub(super) fn tombstone(&mut self, id: &ChargePointId, incarnation: Incarnation, version: Version) -> bool {
+    pub(super) fn tombstone(
+        &mut self,
+        id: &ChargePointId,
+        incarnation: Incarnation,
+        version: Version,
+    ) -> bool {
         let current = self
             .devices
             .get_mut(id)
@@ -126,8 +143,16 @@ impl SlotModel {
 
     fn kick(&mut self, id: &ChargePointId, old: &Device, newer: Version) {
         let Some(pod) = old.pod.clone() else { return };
-        let kind = NoteKind::Kick { version: old.version, newer };
-        let note = Note { pod, incarnation: old.incarnation, kind, next_send: crate::ids::Micros(0) };
+        let kind = NoteKind::Kick {
+            version: old.version,
+            newer,
+        };
+        let note = Note {
+            pod,
+            incarnation: old.incarnation,
+            kind,
+            next_send: crate::ids::Micros(0),
+        };
         self.notes.insert((id.clone(), note.name()), note);
     }
 
@@ -138,7 +163,11 @@ impl SlotModel {
         device.incarnation = r.incarnation;
         device.version = version;
         device.sequence = r.sequence;
-        device.first_version = if r.first_version.0 > 0 { r.first_version } else { version };
+        device.first_version = if r.first_version.0 > 0 {
+            r.first_version
+        } else {
+            version
+        };
         device.connected = true;
         device.expires = call.now.plus(ttl);
         device.registered = call.now;
@@ -149,9 +178,9 @@ impl SlotModel {
     fn displace(&mut self, id: &ChargePointId, version: Version, call: &Call) {
         for lane in Lane::ALL {
             let held = self.devices.get(id).and_then(|d| d.lane(lane));
-            let older = held.and_then(|c| self.commands.get(&c)).is_some_and(|c| {
-                c.progress.route.as_ref().is_some_and(|r| r.version < version)
-            });
+            let older = held
+                .and_then(|c| self.commands.get(&c))
+                .is_some_and(|c| c.progress.route.as_ref().is_some_and(|r| r.version < version));
             if let Some(command) = held.filter(|_| older) {
                 self.decide_and_change(command, &Event::open(EventKind::Displaced), None, call);
             }

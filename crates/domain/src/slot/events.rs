@@ -44,7 +44,12 @@ impl SlotModel {
     pub fn apply(&mut self, input: &EventInput, call: &Call) -> Result<Applied, TooLate> {
         in_time(call)?;
         let Some(command) = self.commands.get(&input.id) else {
-            return Ok(Applied { verdict: None, status: None, write_before: Micros(0), claimed: vec![] });
+            return Ok(Applied {
+                verdict: None,
+                status: None,
+                write_before: Micros(0),
+                claimed: vec![],
+            });
         };
         let charge_point = command.request.charge_point.clone();
         let verdict = self.decide_and_change(input.id, &input.event, input.answer.as_ref(), call);
@@ -61,15 +66,26 @@ impl SlotModel {
     /// Handles up to `limit` timers that are due, the earliest first.
     pub fn run_due(&mut self, limit: usize, call: &Call) -> Result<DueReply, TooLate> {
         in_time(call)?;
-        let mut due: Vec<(Micros, CommandId)> =
-            self.due.iter().filter(|(_, at)| **at <= call.now).map(|(id, at)| (*at, *id)).collect();
+        let mut due: Vec<(Micros, CommandId)> = self
+            .due
+            .iter()
+            .filter(|(_, at)| **at <= call.now)
+            .map(|(id, at)| (*at, *id))
+            .collect();
         due.sort_by_key(|(at, id)| (*at, id.to_string()));
         due.truncate(limit);
-        let mut reply = DueReply { handled: vec![], claimed: vec![] };
+        let mut reply = DueReply {
+            handled: vec![],
+            claimed: vec![],
+        };
         for (_, id) in due {
-            let Some(command) = self.commands.get(&id) else { continue };
+            let Some(command) = self.commands.get(&id) else {
+                continue;
+            };
             let charge_point = command.request.charge_point.clone();
-            let Some(kind) = delivery::due(command, call.now) else { continue };
+            let Some(kind) = delivery::due(command, call.now) else {
+                continue;
+            };
             self.decide_and_change(id, &Event::open(kind), None, call);
             reply.handled.push(id);
             reply.claimed.extend(self.claim_lanes(&charge_point, false, call));
@@ -84,7 +100,9 @@ impl SlotModel {
         answer: Option<&Answer>,
         call: &Call,
     ) -> Verdict {
-        let Some(command) = self.commands.get(&id) else { return Verdict::Stale };
+        let Some(command) = self.commands.get(&id) else {
+            return Verdict::Stale;
+        };
         let transition = delivery::step(command, event, call.epoch);
         if let Some(change) = transition.change {
             self.change(id, &change, event, answer, call);
@@ -99,9 +117,16 @@ impl SlotModel {
     pub(super) fn claim_lanes(&mut self, id: &ChargePointId, force: bool, call: &Call) -> Vec<Claimed> {
         let mut claimed = Vec::new();
         for lane in Lane::ALL {
-            let free = self.devices.get(id).is_some_and(|d| d.has_route(call.now) && d.lane(lane).is_none());
+            let free = self
+                .devices
+                .get(id)
+                .is_some_and(|d| d.has_route(call.now) && d.lane(lane).is_none());
             if let Some(head) = self.head(id, lane, call.now).filter(|_| free)
-                && (force || self.commands.get(&head).is_some_and(|c| c.progress.timer <= call.now))
+                && (force
+                    || self
+                        .commands
+                        .get(&head)
+                        .is_some_and(|c| c.progress.timer <= call.now))
             {
                 self.claim(head, call);
                 claimed.extend(self.commands.get(&head).map(|c| Claimed { command: c.clone() }));
@@ -113,16 +138,24 @@ impl SlotModel {
     /// The first command of a lane whose deadline is ahead.
     fn head(&self, id: &ChargePointId, lane: Lane, now: Micros) -> Option<CommandId> {
         self.queues.get(id)?.values().copied().find(|c| {
-            self.commands.get(c).is_some_and(|c| c.request.priority.lane() == lane && c.deadline > now)
+            self.commands
+                .get(c)
+                .is_some_and(|c| c.request.priority.lane() == lane && c.deadline > now)
         })
     }
 
     fn claim(&mut self, id: CommandId, call: &Call) {
         let event = Event::open(EventKind::Claim);
-        let Some(command) = self.commands.get_mut(&id) else { return };
+        let Some(command) = self.commands.get_mut(&id) else {
+            return;
+        };
         let device = self.devices.get(&command.request.charge_point);
         command.progress.route = device.and_then(|d| {
-            Some(Route { pod: d.pod.clone()?, incarnation: d.incarnation, version: d.version })
+            Some(Route {
+                pod: d.pod.clone()?,
+                incarnation: d.incarnation,
+                version: d.version,
+            })
         });
         command.progress.dispatch = DispatchNumber(grown(command.progress.dispatch.0, 0, call.now));
         command.progress.nonce = Nonce(0);
@@ -130,9 +163,18 @@ impl SlotModel {
         self.decide_and_change(id, &event, None, call);
     }
 
-    fn change(&mut self, id: CommandId, change: &Change, event: &Event, answer: Option<&Answer>, call: &Call) {
+    fn change(
+        &mut self,
+        id: CommandId,
+        change: &Change,
+        event: &Event,
+        answer: Option<&Answer>,
+        call: &Call,
+    ) {
         let settings = self.settings.clone();
-        let Some(command) = self.commands.get_mut(&id) else { return };
+        let Some(command) = self.commands.get_mut(&id) else {
+            return;
+        };
         set_progress(command, change, event, call, &settings);
         if change.to == Status::Acknowledged {
             command.progress.answer = answer.cloned();
@@ -154,7 +196,9 @@ impl SlotModel {
     }
 
     fn place(&mut self, id: CommandId, place: Place) {
-        let Some(command) = self.commands.get(&id) else { return };
+        let Some(command) = self.commands.get(&id) else {
+            return;
+        };
         let (charge_point, score) = (command.request.charge_point.clone(), command.score);
         let lane = command.request.priority.lane();
         let queue = self.queues.entry(charge_point.clone()).or_default();
@@ -173,36 +217,54 @@ impl SlotModel {
 
     fn end(&mut self, id: CommandId, dead_letter: bool, call: &Call) {
         self.due.remove(&id);
-        let Some(charge_point) = self.commands.get(&id).map(|c| c.request.charge_point.clone()) else { return };
+        let Some(charge_point) = self.commands.get(&id).map(|c| c.request.charge_point.clone()) else {
+            return;
+        };
         let device = self.device(&charge_point);
         device.open = device.open.saturating_sub(1);
         device.results += 1;
         let sequence = device.results;
-        let Some(command) = self.commands.get_mut(&id) else { return };
+        let Some(command) = self.commands.get_mut(&id) else {
+            return;
+        };
         command.progress.ended = call.now;
         command.progress.result_sequence = sequence;
-        let entry = OutboxEntry { kind: OutboxKind::Ended { dead_letter }, command: command.clone() };
+        let entry = OutboxEntry {
+            kind: OutboxKind::Ended { dead_letter },
+            command: command.clone(),
+        };
         self.push_outbox(entry);
     }
 
     fn late_answer(&mut self, id: CommandId, answer: Option<&Answer>) {
         if let (Some(command), Some(answer)) = (self.commands.get(&id), answer) {
             let kind = OutboxKind::LateAnswer(answer.clone());
-            let entry = OutboxEntry { kind, command: command.clone() };
+            let entry = OutboxEntry {
+                kind,
+                command: command.clone(),
+            };
             self.push_outbox(entry);
         }
     }
 
     fn cancel_note(&mut self, id: CommandId) {
-        let Some(command) = self.commands.get(&id) else { return };
-        let Some(route) = command.progress.route.clone() else { return };
+        let Some(command) = self.commands.get(&id) else {
+            return;
+        };
+        let Some(route) = command.progress.route.clone() else {
+            return;
+        };
         let note = Note {
             pod: route.pod,
             incarnation: route.incarnation,
-            kind: NoteKind::Cancel { id, deadline: command.deadline },
+            kind: NoteKind::Cancel {
+                id,
+                deadline: command.deadline,
+            },
             next_send: Micros(0),
         };
-        self.notes.insert((command.request.charge_point.clone(), note.name()), note);
+        self.notes
+            .insert((command.request.charge_point.clone(), note.name()), note);
     }
 }
 
@@ -238,8 +300,14 @@ fn set_progress(
         Timer::Clear => Micros(0),
         Timer::DispatchLease => call.now.plus(settings.dispatch_lease_us),
         Timer::Answer => call.now.plus(answer_us),
-        Timer::Settle => call.now.plus(settings.grant_us).plus(answer_us).plus(settings.pod_lease_us),
-        Timer::Backoff => call.now.plus(settings.backoff_us((p.attempts + p.misses).max(1), call.jitter)),
+        Timer::Settle => call
+            .now
+            .plus(settings.grant_us)
+            .plus(answer_us)
+            .plus(settings.pod_lease_us),
+        Timer::Backoff => call
+            .now
+            .plus(settings.backoff_us((p.attempts + p.misses).max(1), call.jitter)),
     };
     debug_assert!(change.also != Also::Grant || command.request.class == RedeliveryClass::Unsafe);
 }

@@ -40,11 +40,7 @@ pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result
     let charge_point = ChargePointId::parse(&request.charge_point_id).map_err(|e| e.to_string());
     let charge_point = wrong.ok("charge_point_id", charge_point);
     wrong.check("action", action(&request.action));
-    let payload = if request.payload_json.is_empty() {
-        "{}"
-    } else {
-        &request.payload_json
-    };
+    let payload = payload(request);
     let canonical = wrong.ok("payload_json", object(payload, config.max_payload_bytes));
     let priority = wrong.ok("priority", known(map::command::read_priority(request.priority)));
     let class = wrong.ok(
@@ -64,12 +60,10 @@ pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result
         return Err(wrong.0);
     };
     let class = class.unwrap_or_else(|| config.class(&request.action));
-    let covered = || content_hash(&charge_point, &request.action, &canonical, class);
-    let key = Some(request.idempotency_key.clone()).filter(|key| !key.is_empty());
-    let idempotency = key.map(|key| IdempotencyKey {
-        key,
-        content_hash: covered(),
-    });
+    let idempotency = idempotency(
+        request,
+        content_hash(&charge_point, &request.action, &canonical, class),
+    );
     let (action, payload) = (request.action.clone(), payload.to_owned());
     Ok(Valid {
         charge_point,
@@ -80,6 +74,21 @@ pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result
         deadline,
         idempotency,
     })
+}
+
+/// The payload; none means an empty object.
+fn payload(request: &SendCommandRequest) -> &str {
+    if request.payload_json.is_empty() {
+        "{}"
+    } else {
+        &request.payload_json
+    }
+}
+
+/// The key, if there is one, with the hash of what it covers.
+fn idempotency(request: &SendCommandRequest, content_hash: String) -> Option<IdempotencyKey> {
+    let key = Some(request.idempotency_key.clone()).filter(|key| !key.is_empty());
+    key.map(|key| IdempotencyKey { key, content_hash })
 }
 
 /// A collector of violations.

@@ -8,10 +8,15 @@ local counters = redis.call('HMGET', key('m'), 'a', 'o')
 put(counters[1] or '0')
 put(counters[2] or '0')
 
+local all = redis.call('KEYS', key('*'))
+
 local function each(kind, list)
-  local names = redis.call('KEYS', key(kind .. ':*'))
+  local start, names = key(kind .. ':'), {}
+  for _, name in ipairs(all) do
+    if string.sub(name, 1, #start) == start then names[#names + 1] = name end
+  end
   put(str(#names))
-  for _, name in ipairs(names) do list(string.sub(name, #key(kind) + 2), name) end
+  for _, name in ipairs(names) do list(string.sub(name, #start + 1), name) end
 end
 
 local function scored(name)
@@ -50,7 +55,7 @@ end
 scored(key('all'))
 scored(key('conn'))
 
-local all, expiring = redis.call('KEYS', key('*')), {}
+local expiring = {}
 for _, name in ipairs(all) do
   if redis.call('PTTL', name) >= 0 then expiring[#expiring + 1] = string.sub(name, #BASE + 2) end
 end

@@ -250,7 +250,7 @@ local function fits(c, event)
   local fence = FENCES[event.kind]
   if fence == 0 then return true end
   local same = c.di > 0 and str(c.di) == event.dispatch and str(c.rv) == event.version
-  return same and (fence == 1 or c.no == '0' or c.no == event.nonce)
+  return same and (fence == 1 or c.st == 'S' or c.no == event.nonce)
 end
 
 -- Looks the decision up and applies it; returns the verdict.

@@ -12,7 +12,7 @@ use crate::{EVENTS, settings};
 const MUTANTS: &[(&str, &str)] = &[
     ("set(c, 'di', math.max(c.di, NOW) + 1)", "set(c, 'di', c.di + 1)"),
     (
-        "return same and (fence == 1 or c.no == '0' or c.no == event.nonce)",
+        "return same and (fence == 1 or c.st == 'S' or c.no == event.nonce)",
         "return same",
     ),
     (

@@ -291,47 +291,54 @@ fn pick<T>(list: &[T], n: usize) -> Option<&T> {
     list.get(n % list.len().max(1))
 }
 
+/// Lets the world act, and keeps its books.
+fn perform(acts: &[Act], b: &mut Bench) -> World {
+    let mut world = World {
+        life: LIFE.0,
+        ..World::default()
+    };
+    for act in acts {
+        if let Act::Record { id, attempt, .. } = act {
+            let most = world.attempts.entry(command(*id)).or_default();
+            *most = (*most).max(*attempt);
+        }
+        let Some(input) = world.input(act, b) else {
+            continue;
+        };
+        // The charger's former socket is dead once it opened another; what it was handed is lost.
+        let opened = match &input {
+            Input::Opened {
+                charge_point, socket, ..
+            } => Some((charge_point.clone(), *socket)),
+            _ => None,
+        };
+        let out = b.input(input);
+        world.note(out);
+        if let Some((charge_point, socket)) = opened {
+            world
+                .handed
+                .retain(|w| w.charge_point != charge_point || w.socket == socket);
+            let live: Vec<Socket> = world.sockets.values().map(|s| Socket(*s)).collect();
+            world.out.retain(|s, _| live.contains(s));
+        }
+    }
+    world
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
+    /// The rules are asserted where the world writes.
     #[test]
     fn whatever_happens_the_charger_is_safe(acts in prop::collection::vec(act(), 1..150)) {
-        let mut b = Bench::new();
-        let mut world = World { life: LIFE.0, ..World::default() };
-        for act in &acts {
-            if let Act::Record { id, attempt, .. } = act {
-                let most = world.attempts.entry(command(*id)).or_default();
-                *most = (*most).max(*attempt);
-            }
-            if let Some(input) = world.input(act, &mut b) {
-                // The charger's former socket is dead once it opened another; what it was handed is lost.
-                let opened = if let Input::Opened { charge_point, socket, .. } = &input {
-                    Some((charge_point.clone(), *socket))
-                } else {
-                    None
-                };
-                let out = b.input(input);
-                world.note(out);
-                if let Some((charge_point, socket)) = opened {
-                    world.handed.retain(|w| w.charge_point != charge_point || w.socket == socket);
-                    let live: Vec<Socket> = world.sockets.values().map(|s| Socket(*s)).collect();
-                    world.out.retain(|s, _| live.contains(s));
-                }
-            }
-        }
+        perform(&acts, &mut Bench::new());
     }
 
     /// Once the world is quiet and everything is confirmed, the machine says nothing more and forgets.
     #[test]
     fn a_quiet_world_ends_all_repetition_and_all_memory(acts in prop::collection::vec(act(), 1..100)) {
         let mut b = Bench::new();
-        let mut world = World { life: LIFE.0, ..World::default() };
-        for act in &acts {
-            if let Some(input) = world.input(act, &mut b) {
-                let out = b.input(input);
-                world.note(out);
-            }
-        }
+        let mut world = perform(&acts, &mut b);
         for n in 0..2 {
             if let Some(socket) = world.sockets.get(&n) {
                 b.input(Input::Closed { charge_point: charger(n), socket: Socket(*socket) });
