@@ -164,7 +164,8 @@ impl Times {
 
 fn kafka_command(program: PathBuf, kafka: SocketAddr, broker: &str) -> Guarded {
     let embedded = (broker == "embedded").then_some(EMBEDDED_FETCH_WAIT_MS);
-    Guarded::new(program).args(settings::kafka_latency_flags(kafka, A_ROUND, embedded))
+    let program = Guarded::new(program).env("RUST_BACKTRACE", "0");
+    program.args(settings::kafka_latency_flags(kafka, A_ROUND, embedded))
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
         floors.round().await?;
         commands.extend(platform.round().await?);
     }
+    if rig.stack().broker_label() == "embedded" {
+        report.note(
+            "the embedded broker wakes no waiting fetch: its figures are mostly the wait, the floor's too",
+        );
+    }
     drop(platform);
     rig.stop().await;
     add_rows(report, &commands, &floors.times);

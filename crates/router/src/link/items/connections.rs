@@ -1,6 +1,7 @@
 //! Registrations of chargers.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use domain::ids::{ChargePointId, Incarnation, Slot, Version};
 use domain::slot::RegisterReply;
@@ -52,8 +53,13 @@ async fn try_register(engine: &Engine, peer: &Peer, register: &Register) -> anyh
     Ok(Answer::one(item, reply.redis_now))
 }
 
-/// Ends a registration. If this is lost, the lease's end or a refused record says the same later, so there
-/// is no answer.
+/// How often an end of a registration is tried, and the first pause between the tries.
+const UNREGISTER_TRIES: u32 = 5;
+const UNREGISTER_PAUSE: Duration = Duration::from_millis(100);
+
+/// Ends a registration. It is tried a few times, since nobody repeats it: thousands of chargers may leave at
+/// once, and the store be slow for that. If it is lost all the same, the lease's end or a refused record says
+/// the same later, so there is no answer.
 pub(super) async fn unregister(engine: &Engine, unregister: &Unregister) -> Answer {
     let charge_point = match ChargePointId::parse(&unregister.charge_point_id) {
         Ok(charge_point) => charge_point,
@@ -63,8 +69,18 @@ pub(super) async fn unregister(engine: &Engine, unregister: &Unregister) -> Answ
         }
     };
     let (incarnation, version) = (Incarnation(unregister.incarnation), Version(unregister.version));
-    if let Err(error) = engine.store.unregister(&charge_point, incarnation, version).await {
-        tracing::debug!(%charge_point, %error, "cannot unregister");
+    for attempt in 0..UNREGISTER_TRIES {
+        match engine.store.unregister(&charge_point, incarnation, version).await {
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%charge_point, %error, attempt, "cannot unregister");
+                tokio::time::sleep(UNREGISTER_PAUSE * 2u32.pow(attempt)).await;
+            }
+            Err(error) => {
+                tracing::warn!(%charge_point, %error, "cannot unregister");
+                break;
+            }
+            Ok(_) => break,
+        }
     }
     Answer::none()
 }
