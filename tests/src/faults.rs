@@ -1,8 +1,9 @@
 //! Faults between processes: a TCP forwarder whose listener can be closed and opened again on the same address.
 //!
-//! Left out: faults of processes, which are signals.
+//! Left out: faults of processes, which are signals; here is only how one sees that such a signal took effect.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -79,4 +80,10 @@ async fn couple(mut client: TcpStream, target: SocketAddr) {
         // Either side may end the connection in any way; both are closed then.
         let _ended = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     }
+}
+
+/// The state of a thread: the first field behind the parenthesised name, which itself may hold anything.
+pub(crate) fn thread_state(stat: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(stat).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }

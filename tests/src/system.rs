@@ -4,7 +4,7 @@
 //! systems may share a broker. Left out: how a process is started, watched and ended (`xtask::supervise`).
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use xtask::net::free_address;
@@ -16,7 +16,7 @@ use xtask::supervise::{ChildSpec, Guarded, Supervisor, tail};
 
 use crate::api::Api;
 use crate::broker::{bootstrap, start_broker};
-use crate::faults::Forwarder;
+use crate::faults::{Forwarder, thread_state};
 use crate::probe;
 use crate::spec::SystemSpec;
 use crate::tools::{Tools, variables_to_hide};
@@ -24,6 +24,9 @@ use crate::wait::eventually;
 
 /// A variable naming a folder that keeps the logs of failed systems.
 const KEEP_LOGS: &str = "HOLDFAST_TEST_LOGS";
+
+/// A variable with the level at which services log, where the usual one does not tell enough.
+const LOG_LEVEL: &str = "HOLDFAST_TEST_LOG_LEVEL";
 
 /// Running processes; dropping it kills them and removes their files.
 #[derive(Debug)]
@@ -261,6 +264,13 @@ impl System {
             .expect("the process can go on");
     }
 
+    /// Asks a process to end, without waiting for it.
+    pub fn ask_to_end(&self, name: &str) {
+        self.supervisor
+            .signal(name, Signal::SIGTERM)
+            .expect("the process can be asked");
+    }
+
     /// Ends a process in order.
     pub async fn stop(&mut self, name: &str) {
         self.supervisor
@@ -347,6 +357,10 @@ impl System {
         failpoints: Option<String>,
     ) {
         let tools = Tools::get().await;
+        let settings = match std::env::var(LOG_LEVEL) {
+            Ok(level) => settings.with("log.level", level),
+            Err(_) => settings,
+        };
         let mut command = clean();
         if let Some(failpoints) = failpoints {
             command = command.arg(format!("HOLDFAST_FAILPOINTS={failpoints}"));
@@ -369,12 +383,6 @@ impl Drop for System {
             self.show_logs();
         }
     }
-}
-
-/// The state of a thread: the first field behind the parenthesised name, which itself may hold anything.
-fn thread_state(stat: &Path) -> Option<char> {
-    let stat = std::fs::read_to_string(stat).ok()?;
-    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 /// The beginning of a call without the variables of the tests, which would be unknown keys.

@@ -275,3 +275,19 @@ async fn an_edge_that_is_asked_to_end_hands_its_chargers_over_and_loses_nothing(
     let now = api.connected(&id).await;
     assert_eq!(now.pod_id, system.pod(2));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_is_asked_to_end_hears_the_answer_that_a_charger_owes() {
+    let system = System::start(spec("owing")).await;
+    let (api, id) = (system.api(1), system.charger_id("owing"));
+    let mut charger = Charger::connect(system.edge(1), &id).await;
+    api.connected(&id).await;
+    let command = api.send(unsafe_command(&id, "Reset")).await;
+    assert_eq!(charger.expect_call().await.id, command);
+    system.ask_to_end("edge-1");
+    probe::waits_for("edge-1", system.admin("edge-1"), "draining").await;
+    charger.answer(&command, &json!({"status": "Accepted"})).await;
+    api.reaches(&command, CommandState::Acknowledged).await;
+    charger.closed().await;
+    assert_eq!(system.ended("edge-1").await, "exit code 0");
+}

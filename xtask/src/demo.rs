@@ -49,10 +49,10 @@ pub struct DemoArgs {
     #[arg(long, value_enum)]
     charger: Option<OwnCharger>,
     /// Simulated chargers.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     chargers: u32,
     /// Commands a second.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
     /// Fetch nothing.
     #[arg(long)]
@@ -108,6 +108,7 @@ pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
     };
     if args.charger.is_some() {
         look::invite(&stack);
+        say("Ctrl-C ends the stack");
         interrupt.requested().await;
         stack.stop().await;
         return Ok(0);

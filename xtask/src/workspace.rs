@@ -61,9 +61,17 @@ pub fn root() -> Result<PathBuf> {
 }
 
 /// A guarded call of the cargo that runs us, in the workspace's folder.
+///
+/// It must not see what `cargo run` tells us of our own package: build scripts watch those variables, and every
+/// change between a call from here and one by hand would compile half of the dependencies again.
 #[must_use]
 pub fn cargo(root: &Path) -> Guarded {
-    Guarded::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).folder(root)
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+    });
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Guarded::new(program).folder(root).hide(ours)
 }
 
 fn find_root(start: &Path) -> Option<PathBuf> {

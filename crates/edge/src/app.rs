@@ -212,10 +212,13 @@ async fn drain(hub: &Hub, connections: &TaskTracker, config: &EdgeConfig) {
     let deadline = Instant::now() + patience;
     let least = hub.entered() * 2 / usize::try_from(patience.as_millis() / 50).unwrap_or(1).max(1);
     let pace = (config.ocpp.drain_per_second / 20).max(1) as usize;
+    // A charger that has a CALL to answer gets half of the time for that: closed upon earlier, it might never
+    // answer, and what became of an unsafe command would stay unknown.
+    let gentle = Instant::now() + patience / 2;
     let close_all = async {
         // Again and again, because a handshake may have ended just now.
         while !connections.is_empty() {
-            close_each(hub, pace.max(least)).await;
+            close_each(hub, pace.max(least), Instant::now() > gentle).await;
         }
     };
     if tokio::time::timeout_at(deadline, close_all).await.is_err() {
@@ -225,17 +228,22 @@ async fn drain(hub: &Hub, connections: &TaskTracker, config: &EdgeConfig) {
         );
     }
     let said = deadline.min(Instant::now() + LAST_WORDS);
-    while !hub.queue.is_empty() && Instant::now() < said {
+    while !is_all_said(hub) && Instant::now() < said {
         tokio::time::sleep(DRAIN_TURN).await;
     }
 }
 
-/// Tells every connection to close, `pace` at a time.
-async fn close_each(hub: &Hub, pace: usize) {
+/// Whether nothing waits for the link, and every answer and non-write was confirmed by a router.
+fn is_all_said(hub: &Hub) -> bool {
+    hub.queue.is_empty() && hub.shards.iter().all(|shard| shard.unconfirmed() == 0)
+}
+
+/// Tells every connection to close, `pace` at a time; without the `busy` ones, only those without a CALL to answer.
+async fn close_each(hub: &Hub, pace: usize, busy: bool) {
     let mut turns = tokio::time::interval(DRAIN_TURN);
     turns.tick().await;
     for shard in &hub.shards {
-        for some in shard.sockets().chunks(pace) {
+        for some in shard.sockets(busy).chunks(pace) {
             for socket in some {
                 shard.post(*socket, Outbound::Close(SERVICE_RESTART, "the gateway restarts"));
             }

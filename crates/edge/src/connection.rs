@@ -39,6 +39,14 @@ mod close_code {
     pub(super) const PROTOCOL: u16 = 1002;
 }
 
+/// Closes for something that the charger sent, behind which its messages cannot be told apart any more.
+const FAULTS: [u16; 4] = [
+    close_code::UNSUPPORTED,
+    close_code::INVALID_TEXT,
+    close_code::TOO_LARGE,
+    close_code::PROTOCOL,
+];
+
 /// A charger's connection. It reports its end when it is dropped, however that comes about.
 pub struct Connection<S> {
     ws: WebSocketStream<S>,
@@ -61,6 +69,8 @@ pub struct Connection<S> {
     blocked_since_ms: u64,
     unflushed: bool,
     heard: bool,
+    /// Behind the close: nothing that comes is understood any more.
+    deaf: bool,
     ending: &'static str,
 }
 
@@ -120,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             blocked_since_ms: 0,
             unflushed: false,
             heard: true,
+            deaf: false,
             ending: "closed",
         })
     }
@@ -133,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             _ => {}
         }
-        if self.phase == Phase::Lingering && self.poll_discard(cx).is_ready() {
+        if self.phase == Phase::Lingering && self.poll_last_words(cx).is_ready() {
             return Step::End;
         }
         if self.phase == Phase::Open

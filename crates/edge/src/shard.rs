@@ -3,6 +3,8 @@
 //! A connection's mailbox is nothing while it is empty. A connection is woken by the waker that it left here; who
 //! puts something into a mailbox wakes it after the lock is given back. Leaves out the sockets themselves.
 
+mod drain;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -222,15 +224,6 @@ impl Shard {
         drop(state);
         wake(wakers);
         closed
-    }
-
-    /// Every open connection.
-    #[must_use]
-    pub fn sockets(&self) -> Vec<Socket> {
-        let state = self.lock();
-        let live = state.slots.iter().enumerate().filter(|(_, slot)| slot.is_live());
-        live.map(|(at, slot)| socket_of(u32::try_from(at).unwrap_or_default(), slot.generation))
-            .collect()
     }
 
     /// Puts something into a connection's mailbox.

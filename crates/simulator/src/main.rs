@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 #[command(name = "simulator", disable_version_flag = true)]
 struct Flags {
     /// Endpoint, to which `/<id>` is appended; give it several times to spread the chargers.
-    #[arg(long, default_value = "ws://127.0.0.1:8887/ocpp")]
+    #[arg(long, default_value = "ws://127.0.0.1:8080/ocpp")]
     url: Vec<String>,
     /// How many charge points.
     #[arg(long, default_value_t = 10)]

@@ -140,6 +140,7 @@ impl Store {
         )?;
         while at.slot < self.slots() {
             let (score, member) = at.rest.split_once(':').unwrap_or(("0", ""));
+            score.parse::<u64>().map_err(|_| StoreError::Cursor)?;
             let args = vec![
                 pod.map_or(String::new(), ToString::to_string),
                 score.to_owned(),

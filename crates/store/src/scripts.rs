@@ -29,14 +29,15 @@ macro_rules! scripts {
     };
 }
 
-// Not behind the barrier: what may be lost without harm (`delivery-protocol`, "What the store may lose").
+// Not behind the barrier: what may be lost without harm. Whatever claims is behind it, because a record leaves
+// only after its command's acceptance passed the barrier, and the claim may be the first to know of that.
 scripts! {
     ACCEPT = "acceptCommand", true;
-    REGISTER = "registerConnection", false;
-    RENEW = "renewConnections", false;
+    REGISTER = "registerConnection", true;
+    RENEW = "renewConnections", true;
     UNREGISTER = "unregisterConnection", false;
     APPLY = "applyEvents", true;
-    RUN_DUE = "runDue", false;
+    RUN_DUE = "runDue", true;
     DRAIN = "drainOutbox", true;
     TRIM = "trimOutbox", false;
     CONFIRM_NOTE = "confirmNote", false;

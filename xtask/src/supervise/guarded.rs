@@ -22,6 +22,7 @@ pub struct Guarded {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
     pub(crate) envs: Vec<(OsString, OsString)>,
+    hidden: Vec<OsString>,
     pub(crate) folder: Option<PathBuf>,
     pub(crate) grace: Duration,
     owns: Vec<PathBuf>,
@@ -42,6 +43,7 @@ impl Guarded {
             program: program.into(),
             args: Vec::new(),
             envs: Vec::new(),
+            hidden: Vec::new(),
             folder: None,
             grace: Duration::ZERO,
             owns: Vec::new(),
@@ -60,6 +62,13 @@ impl Guarded {
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Hides variables of our own environment.
+    #[must_use]
+    pub fn hide(mut self, keys: impl IntoIterator<Item = OsString>) -> Self {
+        self.hidden.extend(keys);
         self
     }
 
@@ -109,6 +118,9 @@ impl Guarded {
         }
         command.arg("--grace-ms").arg(self.grace.as_millis().to_string());
         command.arg("--").arg(&self.program).args(&self.args);
+        for key in &self.hidden {
+            command.env_remove(key);
+        }
         command.envs(self.envs.iter().map(|(key, value)| (key, value)));
         if let Some(folder) = &self.folder {
             command.current_dir(folder);

@@ -120,7 +120,15 @@ impl EdgeMachine {
             .conns
             .get(&command.charge_point)
             .is_some_and(|conn| conn.socket == writing.socket && conn.version == writing.dispatch.version);
+        // A CALL that waited behind a blocked socket may outlive the life that took it; the version stays until the
+        // new life's registration is answered.
+        let alive = self.incarnation.0 > 0
+            && self
+                .conns
+                .get(&command.charge_point)
+                .is_some_and(|conn| conn.incarnation == self.incarnation);
         current
+            && alive
             && time.lease_is_held()
             && !command.cancelled
             && time.redis_upper < command.deadline
@@ -151,6 +159,25 @@ impl EdgeMachine {
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.commands.len()
+    }
+
+    /// How many commands have an answer, an intent or a non-write that no router has confirmed.
+    #[must_use]
+    pub fn unconfirmed(&self) -> usize {
+        self.commands
+            .values()
+            .filter(|command| command.is_unconfirmed())
+            .count()
+    }
+
+    /// The connections whose CALL slot is taken.
+    #[must_use]
+    pub fn busy_sockets(&self) -> BTreeSet<Socket> {
+        self.conns
+            .values()
+            .filter(|conn| conn.busy().is_some())
+            .map(|conn| conn.socket)
+            .collect()
     }
 
     /// The socket of a charger's connection; none while it has none.

@@ -217,7 +217,8 @@ impl EdgeMachine {
             return self.pump(&charge_point, cx);
         }
         if now >= command.deadline.plus(self.settings.memory_us) && command.is_forgettable() {
-            self.commands.remove(&id);
+            let stranger = self.commands.remove(&id).is_some_and(|command| command.stranger);
+            self.strangers -= usize::from(stranger);
             return;
         }
         if command.again_at > 0 && command.again_at <= cx.time.mono_us {

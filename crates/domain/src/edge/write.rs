@@ -157,7 +157,6 @@ impl EdgeMachine {
         };
         if matches!(command.stage, Stage::Answered(_)) {
             command.stage = Stage::Settled;
-            self.strangers -= usize::from(std::mem::take(&mut command.stranger));
             self.settle_alarm(id, cx);
         }
     }

@@ -52,6 +52,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Takes a text that comes after the close was written: only the answer to a command still counts.
+    pub(super) fn last_word(&mut self, text: &str) {
+        let Ok(frame) = ocpp::parse(text, self.session.version(), &self.hub.limits.frame) else {
+            return;
+        };
+        let received = self.session.receive(frame, self.hub.clock.mono_ms());
+        if let Inbound::Answer { id, outcome, .. } | Inbound::LateAnswer { id, outcome } = received {
+            self.answer(&id, &outcome);
+        }
+    }
+
     /// Sends the answers whose events are durable. One whose event is not gets none: the charger repeats its CALL.
     pub(super) fn collect_durable(&mut self, cx: &mut Context<'_>) {
         let Some(mut waiting) = self.undurable.take() else {

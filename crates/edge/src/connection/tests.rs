@@ -1,5 +1,7 @@
 //! Connections over a pipe, with a hub whose Kafka is a fake.
 
+mod closing;
+
 use std::time::Duration;
 
 use domain::command::RedeliveryClass;

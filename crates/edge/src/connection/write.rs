@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use domain::edge::{Input, Write};
-use futures_util::Sink;
+use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use super::{Connection, Phase};
+use super::{Connection, FAULTS, Phase};
 use crate::shard::Outbound;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -66,6 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Outbound::Close(code, reason) => {
                 self.phase = Phase::Closing;
                 self.ending = reason;
+                // Behind a fault of framing, what comes can no longer be told apart.
+                self.deaf = FAULTS.contains(&code);
                 let at_ms = self
                     .hub
                     .clock
@@ -145,8 +147,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Pin::new(self.ws.get_mut()).poll_shutdown(cx).map(drop)
     }
 
+    /// Hears the answers that were on their way when the close was written: an unsafe command whose answer went
+    /// unheard would be one of unknown outcome. Ready once the charger has ended its side.
+    pub(super) fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.deaf {
+            match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
+                Some(Ok(Message::Text(text))) => self.last_word(text.as_str()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => self.deaf = true,
+            }
+        }
+        self.poll_discard(cx)
+    }
+
     /// Reads and forgets; ready once the charger has ended its side.
-    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; 512];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);

@@ -149,13 +149,17 @@ impl LeaseKeeper {
         let mut effects = vec![Effect::Held { sent_us, until_us }];
         if begins {
             (self.incarnation, self.last_incarnation) = (incarnation, incarnation);
+            // Before the life begins, so that its registrations wait until every edge has published its floor.
+            if !self.epoch.is_empty() && self.epoch != lease.store_epoch {
+                effects.push(Effect::EpochChanged);
+            }
             effects.push(Effect::Taken(incarnation));
         } else {
             // A changed epoch holds registrations back until the next renewal, so it comes after this one.
             effects.push(Effect::Renewed);
+            // That renewal is a whole interval away: by then every other edge has renewed as well.
             if self.epoch != lease.store_epoch {
                 effects.push(Effect::EpochChanged);
-                self.due_us = 0;
             }
         }
         self.epoch.clone_from(&lease.store_epoch);
@@ -345,8 +349,29 @@ mod tests {
         let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
         let effects = keeper.held(&lease(request, 7, "e2"));
         assert_eq!(effects[1..], [Effect::Renewed, Effect::EpochChanged]);
-        let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+        assert!(
+            keeper.due(20 * SECOND, false, Version(0)).is_none(),
+            "others have yet to publish their floor"
+        );
+        let request = request_of(keeper.due(23 * SECOND, false, Version(0)));
         assert_eq!(keeper.held(&lease(request, 7, "e2"))[1..], [Effect::Renewed]);
+    }
+
+    #[test]
+    fn an_epoch_that_changed_while_the_lease_lapsed_is_reported_before_the_new_life_begins() {
+        let mut keeper = alive();
+        let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+        let lapsed = LeaseRefused {
+            request,
+            superseded: false,
+        };
+        assert!(matches!(keeper.refused(&lapsed), Ok(Some(Effect::Lapsed))));
+        let request = request_of(keeper.due(21 * SECOND, true, Version(0)));
+        let effects = keeper.held(&lease(request, 9, "e2"));
+        assert_eq!(
+            effects[1..],
+            [Effect::EpochChanged, Effect::Taken(Incarnation(9))]
+        );
     }
 
     #[test]

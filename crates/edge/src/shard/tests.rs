@@ -70,7 +70,7 @@ fn a_number_is_never_given_twice() {
             );
         }
     }
-    assert!(shard.sockets().is_empty());
+    assert!(shard.sockets(true).is_empty());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use wire::map::link;
 use super::Answer;
 use crate::engine::Engine;
 use crate::link::session::Peer;
+use crate::slots::SubmitError;
 
 /// Applies an event. The answer is behind the barrier, so what it confirms is durable.
 pub(super) async fn event(engine: &Engine, peer: &Peer, item: &up_item::Item) -> Answer {
@@ -29,6 +30,13 @@ pub(super) async fn event(engine: &Engine, peer: &Peer, item: &up_item::Item) ->
         Ok(Reply { value, redis_now, .. }) => {
             say(kind, id, nonce, &value).map_or_else(Answer::none, |item| Answer::one(item, redis_now))
         }
+        // A charger answered an id that no slot has: there is no such command, and repeating it is of no use.
+        Err(SubmitError::NoSlot) if kind == EventKind::Answer => Answer::one(
+            down_item::Item::AnswerConfirmed(AnswerConfirmed {
+                command_id: id.to_string(),
+            }),
+            Micros(0),
+        ),
         Err(error) => {
             tracing::debug!(command = %id, %error, "an event could not be applied");
             Answer::failed(failed::What::CommandId(id.to_string()))
