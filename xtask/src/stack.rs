@@ -132,7 +132,11 @@ pub async fn run(args: StackArgs, interrupt: &Interrupt) -> Result<u8> {
         Action::Down(args) => interrupt.ends(down(&args.name)).await,
         Action::Status(args) => status(&args),
         Action::Restart(args) => interrupt.ends(restart(&args)).await,
-        Action::Supervise(args) => interrupt.second_ends(daemon::supervise(&args, interrupt)).await,
+        Action::Supervise(args) => {
+            interrupt
+                .second_ends(Box::pin(daemon::supervise(&args, interrupt)))
+                .await
+        }
     }
 }
 
