@@ -233,6 +233,22 @@ fn answers_are_forwarded_by_id_even_when_nothing_is_remembered_but_only_for_the_
 }
 
 #[test]
+fn a_call_that_outlived_the_life_that_took_it_is_not_written_in_the_next() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let record = b.routed(1, 1, 1000, 100);
+    b.record(record);
+    assert!(b.machine.may_write(command(1), b.time));
+    b.input(Input::LeaseLapsed);
+    assert!(!b.machine.may_write(command(1), b.time), "there is no life");
+    b.input(Input::IncarnationTaken(crate::ids::Incarnation(99)));
+    assert!(
+        !b.machine.may_write(command(1), b.time),
+        "its registration is not answered yet"
+    );
+}
+
+#[test]
 fn invented_answers_beyond_the_bound_are_forwarded_and_not_remembered() {
     let settings = crate::edge::EdgeSettings {
         max_strangers: 2,
