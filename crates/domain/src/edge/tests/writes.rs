@@ -241,7 +241,7 @@ fn a_call_that_outlived_the_life_that_took_it_is_not_written_in_the_next() {
     assert!(b.machine.may_write(command(1), b.time));
     b.input(Input::LeaseLapsed);
     assert!(!b.machine.may_write(command(1), b.time), "there is no life");
-    b.input(Input::IncarnationTaken(crate::ids::Incarnation(99)));
+    b.input(Input::IncarnationTaken(Incarnation(99)));
     assert!(
         !b.machine.may_write(command(1), b.time),
         "its registration is not answered yet"
