@@ -1,5 +1,6 @@
 //! The floors of one command: what its unavoidable steps cost alone, one at a time, on the parts of the same
-//! stack.
+//! stack, at the same rate as the commands: between two of them processes fall asleep, and waking costs each step
+//! what it costs the commands.
 //!
 //! Left out: any work of ours. A floor is a bare call, so their sum is what no gateway of these parts can beat.
 
@@ -9,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use tokio::time::{Interval, MissedTickBehavior};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::latency::RATE;
 use super::resp::{RedisConnection, Reply};
 use super::rig::Rig;
 use super::samples::Samples;
@@ -22,7 +25,7 @@ use crate::stack::settings;
 use crate::supervise::Guarded;
 
 /// How many of each floor are measured in one round.
-const A_ROUND: usize = 200;
+const A_ROUND: usize = 100;
 
 /// The trips to Redis that a command cannot do without: its acceptance and its answer, each on disk.
 const REDIS_TRIPS: f64 = 2.0;
@@ -88,7 +91,9 @@ impl Floors {
 
     /// Measures each floor some times.
     pub(super) async fn round(&mut self) -> Result<()> {
+        let mut pace = pace();
         for _ in 0..A_ROUND {
+            pace.tick().await;
             let begun = Instant::now();
             self.health
                 .check(HealthCheckRequest::default())
@@ -97,11 +102,13 @@ impl Floors {
             self.times.grpc.push(begun.elapsed());
         }
         for _ in 0..A_ROUND {
+            pace.tick().await;
             let begun = Instant::now();
             self.create().await?;
             self.times.redis.push(begun.elapsed());
         }
         for _ in 0..A_ROUND {
+            pace.tick().await;
             let begun = Instant::now();
             self.echo.round_trip(CALL).await?;
             self.times.websocket.push(begun.elapsed());
@@ -162,10 +169,17 @@ impl Times {
     }
 }
 
+/// The rate of the commands.
+fn pace() -> Interval {
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / RATE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
+
 fn kafka_command(program: PathBuf, kafka: SocketAddr, broker: &str) -> Guarded {
     let embedded = (broker == "embedded").then_some(EMBEDDED_FETCH_WAIT_MS);
     let program = Guarded::new(program).env("RUST_BACKTRACE", "0");
-    program.args(settings::kafka_latency_flags(kafka, A_ROUND, embedded))
+    program.args(settings::kafka_latency_flags(kafka, A_ROUND, RATE, embedded))
 }
 
 #[cfg(test)]

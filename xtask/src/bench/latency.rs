@@ -1,6 +1,8 @@
 //! The time of a command, from the call of SendCommand to its record on `command-results`, at a steady rate of
-//! which nothing queues; rounds of it alternate with rounds of the floors.
+//! which nothing queues; rounds of it alternate with rounds of the floors. The chargers' log tells when each CALL
+//! arrived, so that the way there and the way back are told apart.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,16 +16,18 @@ use super::BenchArgs;
 use super::floors::{Floors, Times};
 use super::report::{Bar, Report, Row, Unit};
 use super::results::Results;
-use super::rig::{Rig, Target, announce};
+use super::rig::{Rig, Target, announce, wall_us};
 use super::samples::Samples;
+use crate::demo::journal::Journal;
 use crate::stack::binaries::Binaries;
 
 /// How many times the sum of the floors the median may take.
 const BAR: f64 = 3.0;
 
-/// Chargers, commands a second, rounds, and commands a round: ten seconds in all.
+/// Commands a second.
+pub(super) const RATE: u32 = 100;
+/// Chargers, rounds, and commands a round: ten seconds in all.
 const CHARGERS: u32 = 100;
-const RATE: u32 = 100;
 const ROUNDS: usize = 5;
 const A_ROUND: usize = 200;
 
@@ -38,6 +42,26 @@ struct Platform {
     sent: usize,
 }
 
+/// One command on its way.
+struct Sent {
+    id: String,
+    begun: Instant,
+    begun_us: u64,
+    accepted: Duration,
+}
+
+/// The times of all commands, each from the call of SendCommand.
+#[derive(Default)]
+struct Ways {
+    /// Until the call was answered.
+    accepted: Samples,
+    /// Until the CALL was at the charger.
+    arrived: Samples,
+    /// Until the record was read.
+    ended: Samples,
+    begun_us: HashMap<String, u64>,
+}
+
 /// Measures and adds the rows.
 pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Binaries) -> Result<()> {
     announce(
@@ -46,6 +70,7 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
     );
     let mut rig = Rig::start("latency", args, binaries).await?;
     report.broker(rig.stack().broker_label());
+    let journal = rig.keep_journal();
     let (prefix, _) = rig.connect(Target::Edge, CHARGERS).await?;
     let mut platform = Platform {
         client: CommandServiceClient::new(rig.router().await?),
@@ -54,13 +79,15 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
         sent: 0,
     };
     let mut floors = Floors::open(&rig).await?;
-    platform.round().await.context("warming up")?;
+    let mut warming_up = Ways::default();
+    platform.round(&mut warming_up).await.context("warming up")?;
     floors.warm_up().await?;
-    let mut commands = Samples::default();
+    let mut commands = Ways::default();
     for _ in 0..ROUNDS {
         floors.round().await?;
-        commands.extend(platform.round().await?);
+        platform.round(&mut commands).await?;
     }
+    commands.read_arrivals(&std::fs::read_to_string(journal).context("reading the chargers' log")?)?;
     if rig.stack().broker_label() == "embedded" {
         report.note(
             "the embedded broker wakes no waiting fetch: its figures are mostly the wait, the floor's too",
@@ -72,13 +99,19 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
     Ok(())
 }
 
-fn add_rows(report: &mut Report, commands: &Samples, floors: &Times) {
+fn add_rows(report: &mut Report, commands: &Ways, floors: &Times) {
     let row = |percent: usize| {
         let what = format!("command p{percent}, {RATE} a second");
-        let row = Row::new(what, commands.percentile_ms(percent), Unit::Milliseconds);
+        let row = Row::new(what, commands.ended.percentile_ms(percent), Unit::Milliseconds);
         row.floor(floors.sum_ms(percent), "sum of floors")
     };
+    let part = |what: &str, samples: &Samples| {
+        let what = format!("of it, p50: {what}");
+        Row::new(what, samples.percentile_ms(50), Unit::Milliseconds)
+    };
     report.row(row(50).bar(Bar::RatioAtMost(BAR)));
+    report.row(part("until accepted", &commands.accepted));
+    report.row(part("until at the charger", &commands.arrived));
     report.row(row(99));
     for percent in [50, 99] {
         for (what, ms) in floors.each_ms(percent) {
@@ -91,18 +124,18 @@ fn add_rows(report: &mut Report, commands: &Samples, floors: &Times) {
     }
     report.note(format!(
         "{} commands, from the call of SendCommand to their record on command-results; chargers answer at once",
-        commands.len()
+        commands.ended.len()
     ));
     report.note(format!(
         "sum of floors: gRPC call + 2 × Redis script (append-only file, fsync always) + Kafka produce to consume + \
-         WebSocket echo, {} of each, one at a time; the Kafka trip of the result itself is not in it",
+         WebSocket echo, {} of each, one at a time, as many a second as commands; the Kafka trip of the result itself is not in it",
         floors.count()
     ));
 }
 
 impl Platform {
     /// Sends a round of commands and waits for all of their results.
-    async fn round(&mut self) -> Result<Vec<Duration>> {
+    async fn round(&mut self, ways: &mut Ways) -> Result<()> {
         let mut calls = JoinSet::new();
         let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -111,16 +144,14 @@ impl Platform {
             calls.spawn(send(self.client.clone(), self.next_request()));
         }
         let deadline = Instant::now() + PATIENCE;
-        let mut times = Vec::with_capacity(A_ROUND);
         while let Some(sent) = calls.join_next().await {
-            let (command, begun) = sent.context("a sender ended abnormally")??;
-            times.push(
-                self.end_of(&command, deadline)
-                    .await?
-                    .saturating_duration_since(begun),
-            );
+            let sent = sent.context("a sender ended abnormally")??;
+            let end = self.end_of(&sent.id, deadline).await?;
+            ways.ended.push(end.saturating_duration_since(sent.begun));
+            ways.accepted.push(sent.accepted);
+            ways.begun_us.insert(sent.id, sent.begun_us);
         }
-        Ok(times)
+        Ok(())
     }
 
     /// When a command's result was read.
@@ -148,15 +179,32 @@ impl Platform {
     }
 }
 
-/// One call; returns the command and when the call began.
-async fn send(
-    mut client: CommandServiceClient<Channel>,
-    request: SendCommandRequest,
-) -> Result<(String, Instant)> {
-    let begun = Instant::now();
+impl Ways {
+    /// Adds when each CALL arrived, by the chargers' log; both clocks are this machine's.
+    fn read_arrivals(&mut self, log: &str) -> Result<()> {
+        let journal = Journal::parse(log)?;
+        for (id, begun_us) in &self.begun_us {
+            let seen = journal.commands.get(id);
+            let arrived = seen.and_then(|s| s.received_us.first());
+            let arrived = arrived.with_context(|| format!("no charger logged command {id}"))?;
+            self.arrived
+                .push(Duration::from_micros(arrived.saturating_sub(*begun_us)));
+        }
+        Ok(())
+    }
+}
+
+/// One call.
+async fn send(mut client: CommandServiceClient<Channel>, request: SendCommandRequest) -> Result<Sent> {
+    let (begun, begun_us) = (Instant::now(), wall_us());
     let answer = client
         .send_command(request)
         .await
         .context("a command was refused")?;
-    Ok((answer.into_inner().command_id, begun))
+    Ok(Sent {
+        id: answer.into_inner().command_id,
+        begun,
+        begun_us,
+        accepted: begun.elapsed(),
+    })
 }

@@ -2,6 +2,7 @@
 //! chargers that connect to either by the same settings.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -45,6 +46,7 @@ pub(super) struct Rig {
     sink: SocketAddr,
     swarms: u8,
     swarm: Option<String>,
+    journal: Option<PathBuf>,
 }
 
 /// Where a swarm connects.
@@ -96,6 +98,7 @@ impl Rig {
             sink,
             swarms: 0,
             swarm: None,
+            journal: None,
         })
     }
 
@@ -125,6 +128,12 @@ impl Rig {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
             .with_context(|| format!("reading the memory of {name}"))?;
         parse_resident(&status).with_context(|| format!("the status of {name} names no VmRSS"))
+    }
+
+    /// From now on chargers log what they see, into the returned file.
+    pub(super) fn keep_journal(&mut self) -> PathBuf {
+        let path = self.stack.supervisor().log_of("chargers").with_extension("jsonl");
+        self.journal.insert(path).clone()
     }
 
     /// Connects a swarm and waits until every charger of it is there. Its ids begin with the returned prefix.
@@ -192,6 +201,7 @@ impl Rig {
             count,
             // Ports of an earlier swarm may still be in their last state.
             network: self.swarms,
+            log: self.journal.as_deref(),
         };
         let command = Guarded::new(self.stack.binaries().path(settings::SIMULATOR)).args(swarm.flags());
         let mut spec = ChildSpec::new(name, command);
@@ -286,7 +296,7 @@ async fn listed(client: &mut RegistryServiceClient<Channel>, prefix: &str) -> Re
 }
 
 /// The wall clock, microseconds: only to compare with the simulator's, on the same machine.
-fn wall_us() -> u64 {
+pub(super) fn wall_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -190,6 +190,8 @@ pub struct Swarm<'a> {
     pub count: u32,
     /// They come from 127.0.`network`.1 to 8, with ports of the simulator's choice.
     pub network: u8,
+    /// Where they log what they see, if anywhere.
+    pub log: Option<&'a Path>,
 }
 
 impl Swarm<'_> {
@@ -212,7 +214,9 @@ impl Swarm<'_> {
         let pairs = pairs
             .into_iter()
             .flat_map(|(flag, value)| [flag.into(), value.into()]);
-        pairs.chain(switches.map(OsString::from)).collect()
+        let log = self.log.map(|path| ["--log".into(), path.into()]);
+        let log = log.into_iter().flatten();
+        pairs.chain(log).chain(switches.map(OsString::from)).collect()
     }
 }
 
@@ -229,10 +233,16 @@ pub fn sink_flags(address: SocketAddr) -> Vec<OsString> {
 /// The flags of the tool that times records. It writes where nobody reads while chargers answer, since only the
 /// host of the embedded broker can make a topic of its own for it.
 #[must_use]
-pub fn kafka_latency_flags(kafka: SocketAddr, records: usize, fetch_wait_ms: Option<u64>) -> Vec<OsString> {
+pub fn kafka_latency_flags(
+    kafka: SocketAddr,
+    records: usize,
+    rate: u32,
+    fetch_wait_ms: Option<u64>,
+) -> Vec<OsString> {
     let mut flags = vec!["--bootstrap".to_owned(), kafka.to_string()];
     flags.extend(["--topic", "commands-dead-letter", "--records"].map(str::to_owned));
     flags.push(records.to_string());
+    flags.extend(["--rate".to_owned(), rate.to_string()]);
     if let Some(wait) = fetch_wait_ms {
         flags.extend(["--fetch-wait-ms".to_owned(), wait.to_string()]);
     }

@@ -37,6 +37,10 @@ struct Arguments {
     /// How long the broker may hold a fetch that has nothing to give.
     #[arg(long)]
     fetch_wait_ms: Option<u64>,
+    /// Records a second; without it each goes as soon as the one before it arrived. A part that rests between
+    /// two records needs time to wake, so a rate is only comparable with the same rate.
+    #[arg(long)]
+    rate: Option<u32>,
 }
 
 #[tokio::main]
@@ -44,14 +48,18 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut config = BusConfig::at(&arguments.bootstrap);
     config.fetch_wait_max_ms = arguments.fetch_wait_ms.unwrap_or(config.fetch_wait_max_ms);
-    let micros = round_trips(&config, &arguments.topic, arguments.records).await?;
+    let micros = round_trips(&config, &arguments).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::json!({ "micros": micros }))?;
     out.flush().context("cannot write to standard output")
 }
 
 /// One record at a time, from `send` to `recv`, in microseconds.
-async fn round_trips(config: &BusConfig, topic: &str, records: usize) -> anyhow::Result<Vec<u64>> {
+async fn round_trips(config: &BusConfig, arguments: &Arguments) -> anyhow::Result<Vec<u64>> {
+    let (topic, records) = (arguments.topic.as_str(), arguments.records);
+    let pause = arguments
+        .rate
+        .map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1));
     let producer = Producer::new(config)?;
     producer.warm(&[topic]).await?;
     let mut consumer = LaneConsumer::start(config, &[Lane::new(topic, 0)], StartAt::End).await?;
@@ -67,6 +75,9 @@ async fn round_trips(config: &BusConfig, topic: &str, records: usize) -> anyhow:
             micros.push(u64::try_from(begun.elapsed().as_micros())?);
         }
         sent.await?;
+        if number >= WARM_UP {
+            tokio::time::sleep(pause.saturating_sub(begun.elapsed())).await;
+        }
     }
     consumer.close().await?;
     producer.close(Duration::from_secs(5)).await.context("closing")?;
