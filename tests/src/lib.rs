@@ -25,6 +25,7 @@ pub mod foreign;
 pub mod handshake;
 pub mod probe;
 pub mod records;
+mod redis_kinds;
 pub mod spec;
 pub mod system;
 pub mod tools;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal;
 use xtask::net::free_address;
 use xtask::parts::broker::BrokerKind;
-use xtask::parts::{cluster, redis};
+use xtask::parts::redis;
 use xtask::progress::complain;
 use xtask::stack::settings::{self, EdgeAddresses, RouterAddresses, Settings};
 use xtask::supervise::{ChildSpec, Guarded, Supervisor, tail};
@@ -31,8 +31,8 @@ const LOG_LEVEL: &str = "HOLDFAST_TEST_LOG_LEVEL";
 /// Running processes; dropping it kills them and removes their files.
 #[derive(Debug)]
 pub struct System {
-    supervisor: Supervisor,
-    spec: SystemSpec,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) spec: SystemSpec,
     tag: String,
     redis: SocketAddr,
     kafka: SocketAddr,
@@ -130,20 +130,6 @@ impl System {
             .start(&mut self.supervisor, "other-kafka", &embedded, &tools.topics)
             .await;
         started.expect("the other broker starts")
-    }
-
-    /// Replaces Redis by a Redis Cluster of three masters, for the routers that are started from now on.
-    pub async fn use_redis_cluster(&mut self) {
-        let tools = Tools::get().await;
-        let started = cluster::start(&mut self.supervisor, &tools.redis).await;
-        let nodes: Vec<String> = started
-            .expect("the cluster starts")
-            .iter()
-            .map(SocketAddr::to_string)
-            .collect();
-        self.stop("redis").await;
-        let url = format!("redis-cluster://{}", nodes.join(","));
-        self.spec = self.spec.clone().router_set("redis.url", url.as_str());
     }
 
     /// A call of one of our binaries, without what the tests put into the environment.

@@ -1,4 +1,4 @@
-//! The foreign parts of a stack: Redis, a Redis Cluster, Apache Kafka or the embedded broker; found, fetched, started.
+//! The foreign parts of a stack: Redis alone, under Sentinels or as a cluster, Apache Kafka or the embedded broker; found, fetched, started.
 //!
 //! Left out: our own services (`crate::stack`) and what is done with the parts.
 
@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod kafka_fetch;
 pub mod redis;
 pub mod redis_install;
+pub mod sentinel;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,5 @@
-//! A Redis Cluster of three masters, for the tests that need slots spread over nodes.
-//!
-//! Left out: replicas and failover; tests that need them start their own.
+//! A Redis Cluster of three masters, for the tests that need slots spread over nodes; with a replica each for those
+//! that kill a master for good.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,25 +17,50 @@ const NODES: usize = 3;
 /// How long the nodes may take to agree that every slot is served.
 const AGREEMENT: Duration = Duration::from_secs(60);
 
-/// Starts the nodes, joins them and waits until each says that the cluster is whole.
+/// Starts three masters, joins them and waits until each says that the cluster is whole.
 pub async fn start(supervisor: &mut Supervisor, program: &RedisProgram) -> Result<Vec<SocketAddr>> {
+    start_with(supervisor, program, 0).await
+}
+
+/// The same with a replica for each master; no node takes a write that only it has. The first three children
+/// (`redis-cluster-1` to `-3`) are the masters.
+pub async fn start_replicated(
+    supervisor: &mut Supervisor,
+    program: &RedisProgram,
+) -> Result<Vec<SocketAddr>> {
+    start_with(supervisor, program, 1).await
+}
+
+async fn start_with(
+    supervisor: &mut Supervisor,
+    program: &RedisProgram,
+    replicas: usize,
+) -> Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
-    for index in 1..=NODES {
+    let nodes = NODES * (1 + replicas);
+    for index in 1..=nodes {
         let name = format!("redis-cluster-{index}");
         let data = supervisor.scratch().subfolder(&name)?;
         let (address, bus) = (net::free_address()?, net::free_address()?);
-        let extra = cluster_arguments(bus.port());
+        let mut extra = cluster_arguments(bus.port());
+        if replicas > 0 {
+            extra.extend(
+                ["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0"].map(str::to_owned),
+            );
+        }
         supervisor
             .start_ready(child_spec(program, &name, address, &data, &extra))
             .await?;
         addresses.push(address);
     }
     let create = program.cli_command().args(["--cluster", "create"]);
-    let create = create
-        .args(addresses.iter().map(SocketAddr::to_string))
-        .arg("--cluster-yes");
+    let create = create.args(addresses.iter().map(SocketAddr::to_string)).args([
+        "--cluster-replicas",
+        &replicas.to_string(),
+        "--cluster-yes",
+    ]);
     create.output().await.context("creating the cluster")?;
-    let agreed = timeout(AGREEMENT, all_whole(program, &addresses));
+    let agreed = timeout(AGREEMENT, all_whole(program, &addresses, replicas));
     agreed
         .await
         .context("the cluster's nodes did not agree in time")?;
@@ -59,21 +83,39 @@ fn cluster_arguments(bus_port: u16) -> Vec<String> {
         .collect()
 }
 
-async fn all_whole(program: &RedisProgram, addresses: &[SocketAddr]) {
+async fn all_whole(program: &RedisProgram, addresses: &[SocketAddr], replicas: usize) {
+    let known = format!("cluster_known_nodes:{}", addresses.len());
     for address in addresses {
-        while !is_whole(program, *address).await {
-            sleep(Duration::from_millis(100)).await;
-        }
+        until_says(program, *address, &["cluster", "info"], |text| {
+            text.contains("cluster_state:ok") && text.contains(&known)
+        })
+        .await;
+    }
+    // The first ones are the masters; a write is taken when its replica listens.
+    for address in addresses.iter().take(NODES).filter(|_| replicas > 0) {
+        until_says(program, *address, &["info", "replication"], |text| {
+            text.contains("state=online")
+        })
+        .await;
     }
 }
 
-async fn is_whole(program: &RedisProgram, address: SocketAddr) -> bool {
-    let port = address.port().to_string();
-    let info = program
-        .cli_command()
-        .args(["-h", &address.ip().to_string(), "-p", &port, "cluster", "info"]);
-    let known = format!("cluster_known_nodes:{NODES}");
-    info.output()
-        .await
-        .is_ok_and(|text| text.contains("cluster_state:ok") && text.contains(&known))
+/// Asks a server until its answer is as wanted.
+pub(super) async fn until_says(
+    program: &RedisProgram,
+    of: SocketAddr,
+    question: &[&str],
+    wanted: impl Fn(&str) -> bool,
+) {
+    let (host, port) = (of.ip().to_string(), of.port().to_string());
+    loop {
+        let ask = program
+            .cli_command()
+            .args(["-h", &host, "-p", &port])
+            .args(question);
+        if ask.output().await.is_ok_and(|text| wanted(&text)) {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -1,0 +1,57 @@
+//! Other kinds of Redis than a single server, for the routers that are started from then on.
+
+use std::net::SocketAddr;
+
+use xtask::parts::{cluster, sentinel};
+
+use crate::system::System;
+use crate::tools::Tools;
+
+impl System {
+    /// A Redis Cluster of three masters.
+    pub async fn use_redis_cluster(&mut self) {
+        let tools = Tools::get().await;
+        let nodes = cluster::start(&mut self.supervisor, &tools.redis).await;
+        self.use_redis(&format!(
+            "redis-cluster://{}",
+            list(&nodes.expect("the cluster starts"))
+        ))
+        .await;
+    }
+
+    /// A Redis Cluster of three masters (`redis-cluster-1` to `-3`) with a replica each, behind durability `replicated`.
+    pub async fn use_replicated_cluster(&mut self) {
+        let tools = Tools::get().await;
+        let nodes = cluster::start_replicated(&mut self.supervisor, &tools.redis).await;
+        self.use_redis(&format!(
+            "redis-cluster://{}",
+            list(&nodes.expect("the cluster starts"))
+        ))
+        .await;
+        self.replicated();
+    }
+
+    /// A primary ([`sentinel::FIRST_PRIMARY`]) with two replicas and three Sentinels, behind durability `replicated`.
+    pub async fn use_sentinels(&mut self) {
+        let tools = Tools::get().await;
+        let sentinels = sentinel::start(&mut self.supervisor, &tools.redis).await;
+        let sentinels = list(&sentinels.expect("the Sentinels start"));
+        self.use_redis(&format!("redis-sentinel://{sentinels}/{}", sentinel::SERVICE))
+            .await;
+        self.replicated();
+    }
+
+    fn replicated(&mut self) {
+        self.spec = self.spec.clone().router_set("redis.durability", "replicated");
+    }
+
+    async fn use_redis(&mut self, url: &str) {
+        self.stop("redis").await;
+        self.spec = self.spec.clone().router_set("redis.url", url);
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    texts.join(",")
+}
