@@ -8,11 +8,13 @@ mod connects;
 mod floors;
 mod latency;
 mod memory;
+mod platform;
 mod report;
 mod resp;
 mod results;
 mod rig;
 mod samples;
+mod urgent;
 mod websocket;
 
 use std::os::unix::process::CommandExt;
@@ -69,6 +71,8 @@ enum Part {
     Latency,
     /// How fast chargers connect and are registered.
     Connects,
+    /// Urgent commands against a backlog of low ones.
+    Urgent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,6 +100,9 @@ pub async fn run(args: &BenchArgs) -> Result<u8> {
     }
     if args.wants(Part::Latency) {
         latency::measure(&mut report, args, &binaries).await?;
+    }
+    if args.wants(Part::Urgent) {
+        urgent::measure(&mut report, args, &binaries).await?;
     }
     match args.output {
         Output::Table => print(report.table()),

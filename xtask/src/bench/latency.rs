@@ -3,20 +3,16 @@
 //! arrived, so that the way there and the way back are told apart.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
-use tonic::transport::Channel;
-use wire::gateway::command::v1::SendCommandRequest;
-use wire::gateway::command::v1::command_service_client::CommandServiceClient;
+use anyhow::{Context, Result};
+use wire::gateway::command::v1::Priority;
 
 use super::BenchArgs;
 use super::floors::{Floors, Times};
+use super::platform::{Chargers, Platform, Sent};
 use super::report::{Bar, Report, Row, Unit};
-use super::results::Results;
-use super::rig::{Rig, Target, announce, wall_us};
+use super::rig::{Rig, Target, announce};
 use super::samples::Samples;
 use crate::demo::journal::Journal;
 use crate::stack::binaries::Binaries;
@@ -29,26 +25,7 @@ pub(super) const RATE: u32 = 100;
 /// Chargers, rounds, and commands a round: ten seconds in all.
 const CHARGERS: u32 = 100;
 const ROUNDS: usize = 5;
-const A_ROUND: usize = 200;
-
-/// How long the last results may take.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// A platform that sends commands and reads results.
-struct Platform {
-    client: CommandServiceClient<Channel>,
-    results: Results,
-    prefix: String,
-    sent: usize,
-}
-
-/// One command on its way.
-struct Sent {
-    id: String,
-    begun: Instant,
-    begun_us: u64,
-    accepted: Duration,
-}
+const A_ROUND: u32 = 200;
 
 /// The times of all commands, each from the call of SendCommand.
 #[derive(Default)]
@@ -72,20 +49,20 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
     report.broker(rig.stack().broker_label());
     let journal = rig.keep_journal();
     let (prefix, _) = rig.connect(Target::Edge, CHARGERS).await?;
-    let mut platform = Platform {
-        client: CommandServiceClient::new(rig.router().await?),
-        results: Results::follow(&rig)?,
+    let chargers = Chargers {
         prefix,
-        sent: 0,
+        count: CHARGERS,
+        priority: Priority::Normal,
     };
+    let mut platform = Platform::open(&rig).await?;
     let mut floors = Floors::open(&rig).await?;
-    let mut warming_up = Ways::default();
-    platform.round(&mut warming_up).await.context("warming up")?;
+    let warming_up = platform.round(&chargers, RATE, A_ROUND).await;
+    warming_up.context("warming up")?;
     floors.warm_up().await?;
     let mut commands = Ways::default();
     for _ in 0..ROUNDS {
         floors.round().await?;
-        platform.round(&mut commands).await?;
+        commands.add(platform.round(&chargers, RATE, A_ROUND).await?);
     }
     commands.read_arrivals(&std::fs::read_to_string(journal).context("reading the chargers' log")?)?;
     if rig.stack().broker_label() == "embedded" {
@@ -133,53 +110,16 @@ fn add_rows(report: &mut Report, commands: &Ways, floors: &Times) {
     ));
 }
 
-impl Platform {
-    /// Sends a round of commands and waits for all of their results.
-    async fn round(&mut self, ways: &mut Ways) -> Result<()> {
-        let mut calls = JoinSet::new();
-        let mut tick = tokio::time::interval(Duration::from_secs(1) / RATE);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for _ in 0..A_ROUND {
-            tick.tick().await;
-            calls.spawn(send(self.client.clone(), self.next_request()));
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while let Some(sent) = calls.join_next().await {
-            let sent = sent.context("a sender ended abnormally")??;
-            let end = self.end_of(&sent.id, deadline).await?;
-            ways.ended.push(end.saturating_duration_since(sent.begun));
-            ways.accepted.push(sent.accepted);
-            ways.begun_us.insert(sent.id, sent.begun_us);
-        }
-        Ok(())
-    }
-
-    /// When a command's result was read.
-    async fn end_of(&self, command: &str, deadline: Instant) -> Result<Instant> {
-        loop {
-            match self.results.end_of(command) {
-                Some(end) if end.state == "ACKNOWLEDGED" => return Ok(end.read),
-                Some(end) => bail!("command {command} ended {}", end.state),
-                None if Instant::now() > deadline => bail!("command {command} has no result in time"),
-                // The time was taken by whoever reads the results, so this may be late.
-                None => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
-    }
-
-    fn next_request(&mut self) -> SendCommandRequest {
-        let charger = self.sent % CHARGERS as usize + 1;
-        self.sent += 1;
-        SendCommandRequest {
-            charge_point_id: format!("{}{charger:06}", self.prefix),
-            action: "GetConfiguration".to_owned(),
-            payload_json: r#"{"key":["HeartbeatInterval"]}"#.to_owned(),
-            ..SendCommandRequest::default()
-        }
-    }
-}
-
 impl Ways {
+    /// Adds a round.
+    fn add(&mut self, round: Vec<(Sent, Duration)>) {
+        for (sent, took) in round {
+            self.ended.push(took);
+            self.accepted.push(sent.accepted);
+            self.begun_us.insert(sent.id, sent.begun_us);
+        }
+    }
+
     /// Adds when each CALL arrived, by the chargers' log; both clocks are this machine's.
     fn read_arrivals(&mut self, log: &str) -> Result<()> {
         let journal = Journal::parse(log)?;
@@ -192,19 +132,4 @@ impl Ways {
         }
         Ok(())
     }
-}
-
-/// One call.
-async fn send(mut client: CommandServiceClient<Channel>, request: SendCommandRequest) -> Result<Sent> {
-    let (begun, begun_us) = (Instant::now(), wall_us());
-    let answer = client
-        .send_command(request)
-        .await
-        .context("a command was refused")?;
-    Ok(Sent {
-        id: answer.into_inner().command_id,
-        begun,
-        begun_us,
-        accepted: begun.elapsed(),
-    })
 }

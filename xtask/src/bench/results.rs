@@ -60,6 +60,11 @@ impl Results {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(command).cloned()
     }
+
+    /// How many commands ended.
+    pub(super) fn count(&self) -> usize {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 impl Drop for Results {

@@ -138,11 +138,21 @@ impl Rig {
 
     /// Connects a swarm and waits until every charger of it is there. Its ids begin with the returned prefix.
     pub(super) async fn connect(&mut self, target: Target, count: u32) -> Result<(String, Connected)> {
+        self.connect_slow(target, count, Duration::ZERO).await
+    }
+
+    /// The same, of chargers that take so long for each answer.
+    pub(super) async fn connect_slow(
+        &mut self,
+        target: Target,
+        count: u32,
+        delay: Duration,
+    ) -> Result<(String, Connected)> {
+        let prefix = self.next_prefix();
         self.swarms += 1;
-        let prefix = format!("B{}-", self.swarms);
         let name = format!("swarm-{}", self.swarms);
         let before = self.items_done().await?;
-        self.start_swarm(&name, target, &prefix, count).await?;
+        self.start_swarm(&name, target, &prefix, count, delay).await?;
         let registered_us = match target {
             Target::Edge => self.until_registered(before + u64::from(count)).await?,
             Target::Sink => 0,
@@ -164,6 +174,11 @@ impl Rig {
             human(times.registered)
         ));
         Ok((prefix, times))
+    }
+
+    /// What the ids of the next swarm will begin with.
+    pub(super) fn next_prefix(&self) -> String {
+        format!("B{}-", self.swarms + 1)
     }
 
     /// Ends the swarm and waits until the router has nothing more to do about it.
@@ -192,7 +207,14 @@ impl Rig {
         self.stack.stop().await;
     }
 
-    async fn start_swarm(&mut self, name: &str, target: Target, prefix: &str, count: u32) -> Result<()> {
+    async fn start_swarm(
+        &mut self,
+        name: &str,
+        target: Target,
+        prefix: &str,
+        count: u32,
+        delay: Duration,
+    ) -> Result<()> {
         let edges = &self.stack.addresses().edges;
         let edge = edges.first().context("the stack has no edge")?.1.ocpp;
         let swarm = Swarm {
@@ -201,6 +223,7 @@ impl Rig {
             count,
             // Ports of an earlier swarm may still be in their last state.
             network: self.swarms,
+            delay,
             log: self.journal.as_deref(),
         };
         let command = Guarded::new(self.stack.binaries().path(settings::SIMULATOR)).args(swarm.flags());

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -190,6 +191,8 @@ pub struct Swarm<'a> {
     pub count: u32,
     /// They come from 127.0.`network`.1 to 8, with ports of the simulator's choice.
     pub network: u8,
+    /// How long each takes for an answer.
+    pub delay: Duration,
     /// Where they log what they see, if anywhere.
     pub log: Option<&'a Path>,
 }
@@ -207,7 +210,7 @@ impl Swarm<'_> {
             ("--count", self.count.to_string()),
             ("--source-ips", sources.join(",")),
             ("--heartbeat-s", "0".to_owned()),
-            ("--answer-delay-ms", "0".to_owned()),
+            ("--answer-delay-ms", self.delay.as_millis().to_string()),
             ("--max-connecting", "256".to_owned()),
         ];
         let switches = ["--quiet", "--time-connects", "--exit-on-stdin-close"];

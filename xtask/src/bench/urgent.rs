@@ -1,0 +1,170 @@
+//! An urgent command against a backlog: its time to the record on `command-results` while the same edge works off
+//! tens of thousands of low ones at half of what the machine sustains, beside its time on the idle edge.
+//!
+//! The urgent commands go to chargers of their own: a charger that is busy with a low command takes as long as it
+//! takes, and no gateway can help that.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tokio::time::sleep;
+use wire::gateway::command::v1::Priority;
+
+use super::BenchArgs;
+use super::platform::{Chargers, Platform};
+use super::report::{Bar, Report, Row, Unit};
+use super::rig::{Rig, Target, announce};
+use super::samples::Samples;
+use crate::progress::say;
+use crate::stack::binaries::Binaries;
+
+/// How many times the unloaded p99 the p99 against the backlog may be.
+const BAR: f64 = 2.0;
+
+/// The backlog, and the chargers that it waits for; each may have a hundred open.
+const BACKLOG: u32 = 50_000;
+const LOW_CHARGERS: u32 = 600;
+
+/// Commands that tell what the machine sustains.
+const SUSTAINED: u32 = 20_000;
+
+/// Callers at a time.
+const ABREAST: usize = 128;
+
+/// Chargers of the urgent commands, commands a second, and how many make a figure.
+const CHARGERS: u32 = 50;
+const RATE: u32 = 50;
+const COMMANDS: u32 = 600;
+
+/// How long a pile may take to be worked off.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What was measured.
+struct Figures {
+    /// Low commands a second, as fast as they go.
+    sustained: f64,
+    /// How long each charger of the backlog takes for an answer.
+    pace: Duration,
+    idle: Samples,
+    loaded: Samples,
+    /// Low commands a second beside the urgent ones, and how many of them still waited at the end.
+    low_rate: f64,
+    left: usize,
+}
+
+/// Measures and adds the rows.
+pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Binaries) -> Result<()> {
+    announce(
+        "urgent",
+        &format!("{RATE} urgent commands a second beside a backlog of {BACKLOG} low ones"),
+    );
+    let mut rig = Rig::start("urgent", args, binaries).await?;
+    report.broker(rig.stack().broker_label());
+    let (prefix, _) = rig.connect(Target::Edge, CHARGERS).await?;
+    let urgent = Chargers {
+        prefix,
+        count: CHARGERS,
+        priority: Priority::Urgent,
+    };
+    let mut platform = Platform::open(&rig).await?;
+    platform.round(&urgent, RATE, COMMANDS / 4).await?;
+    let sustained = sustained(&mut rig, &mut platform).await?;
+    let figures = beside_the_backlog(&mut rig, &mut platform, &urgent, sustained).await?;
+    drop(platform);
+    rig.stop().await;
+    figures.add_rows(report);
+    Ok(())
+}
+
+/// The urgent commands alone, then beside the backlog.
+#[allow(clippy::cast_precision_loss, reason = "counts of commands are small")]
+async fn beside_the_backlog(
+    rig: &mut Rig,
+    platform: &mut Platform,
+    urgent: &Chargers,
+    sustained: f64,
+) -> Result<Figures> {
+    let idle = times(platform, urgent).await?;
+    say(format!("piling up {BACKLOG} low commands"));
+    let low = low_chargers(rig.next_prefix());
+    platform.pile_up(&low, BACKLOG, ABREAST).await?;
+    let pace = Duration::from_secs_f64(f64::from(LOW_CHARGERS) / (sustained / 2.0));
+    let (before, begun) = (platform.results(), Instant::now());
+    rig.connect_slow(Target::Edge, LOW_CHARGERS, pace).await?;
+    let loaded = times(platform, urgent).await?;
+    let done = (platform.results() - before).saturating_sub(COMMANDS as usize);
+    let left = (BACKLOG as usize).saturating_sub(done);
+    if left == 0 {
+        bail!("the backlog was worked off before the urgent commands were timed");
+    }
+    let low_rate = done as f64 / begun.elapsed().as_secs_f64();
+    Ok(Figures {
+        sustained,
+        pace,
+        idle,
+        loaded,
+        low_rate,
+        left,
+    })
+}
+
+impl Figures {
+    fn add_rows(&self, report: &mut Report) {
+        let rate = |what: &str, rate| Row::new(what, rate, Unit::PerSecond);
+        report.row(rate("low commands, as fast as they go", self.sustained));
+        report.row(rate("low commands beside the urgent ones", self.low_rate));
+        let row = |percent: usize| {
+            let what = format!("urgent p{percent} against {BACKLOG} low ones");
+            let row = Row::new(what, self.loaded.percentile_ms(percent), Unit::Milliseconds);
+            row.floor(self.idle.percentile_ms(percent), "unloaded")
+        };
+        report.row(row(50));
+        report.row(row(99).bar(Bar::RatioAtMost(BAR)));
+        report.note(format!(
+            "urgent: {COMMANDS} commands to {CHARGERS} chargers of the same edge, to their record on command-results; \
+             {LOW_CHARGERS} other chargers answer low ones after {} ms each, which is half of what was sustained; {} \
+             low ones still waited at the end",
+            self.pace.as_millis(),
+            self.left
+        ));
+    }
+}
+
+/// Urgent commands at their steady rate.
+async fn times(platform: &mut Platform, urgent: &Chargers) -> Result<Samples> {
+    let round = platform.round(urgent, RATE, COMMANDS).await?;
+    let mut samples = Samples::default();
+    samples.extend(round.into_iter().map(|(_, took)| took));
+    Ok(samples)
+}
+
+/// How many low commands a second the machine sustains, their acceptance included.
+#[allow(clippy::cast_precision_loss, reason = "counts of commands are small")]
+async fn sustained(rig: &mut Rig, platform: &mut Platform) -> Result<f64> {
+    let (prefix, _) = rig.connect(Target::Edge, LOW_CHARGERS).await?;
+    let before = platform.results();
+    let begun = Instant::now();
+    platform
+        .pile_up(&low_chargers(prefix), SUSTAINED, ABREAST)
+        .await?;
+    while platform.results() < before + SUSTAINED as usize {
+        if begun.elapsed() > PATIENCE {
+            bail!(
+                "{} of {SUSTAINED} low commands ended in time",
+                platform.results() - before
+            );
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    let rate = f64::from(SUSTAINED) / begun.elapsed().as_secs_f64();
+    rig.disconnect().await?;
+    Ok(rate)
+}
+
+fn low_chargers(prefix: String) -> Chargers {
+    Chargers {
+        prefix,
+        count: LOW_CHARGERS,
+        priority: Priority::Low,
+    }
+}
