@@ -1,4 +1,4 @@
-//! `cargo xtask test`: formatting, tidiness, lints and three rings of tests, with their parts started here.
+//! `cargo xtask test`: formatting, tidiness, lints (of the proto files too) and three rings of tests, with their parts started here.
 //!
 //! Without arguments everything runs, also behind a failure, so that one run shows all that is wrong. With
 //! `--ring` or a filter only tests run. Left out: how a step is done (`steps`).
@@ -68,7 +68,7 @@ fn plan(args: &TestArgs) -> Vec<Step> {
     match (args.ring, &args.filter) {
         (Some(ring), _) => vec![Step::Ring(ring)],
         (None, Some(_)) => rings.map(Step::Ring).to_vec(),
-        (None, None) => [Step::Format, Step::Tidy, Step::Lint]
+        (None, None) => [Step::Format, Step::Tidy, Step::Lint, Step::Proto]
             .into_iter()
             .chain(rings.map(Step::Ring))
             .collect(),
@@ -82,9 +82,9 @@ mod tests {
     #[test]
     fn without_arguments_everything_runs_cheapest_first() {
         let plan = plan(&TestArgs::default());
-        assert_eq!(plan.len(), 6);
+        assert_eq!(plan.len(), 7);
         assert_eq!(plan[0], Step::Format);
-        assert_eq!(plan[5], Step::Ring(Ring::Whole));
+        assert_eq!(plan[6], Step::Ring(Ring::Whole));
     }
 
     #[test]

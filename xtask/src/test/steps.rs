@@ -14,7 +14,7 @@ use crate::parts::{cluster, kafka};
 use crate::progress::{print, say};
 use crate::stack::running::create_topics;
 use crate::stack::{Binaries, settings};
-use crate::supervise::{Guarded, Supervisor};
+use crate::supervise::{Guarded, Supervisor, find_program};
 use crate::tidy;
 use crate::workspace::{Metadata, cargo};
 
@@ -27,6 +27,10 @@ const WHOLE: [&str; 2] = ["integration", "bus"];
 /// The packages that cannot do anything without the parts.
 const NOT_PURE: [&str; 2] = ["store", "integration"];
 
+/// The linter of the proto files, by npm, and the code with which it ends when it found something.
+const BUF: &str = "@bufbuild/buf@1.75.0";
+const BUF_FINDINGS: i32 = 100;
+
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -36,6 +40,8 @@ pub(super) enum Step {
     Tidy,
     /// clippy, warnings denied.
     Lint,
+    /// `buf lint` of the proto files.
+    Proto,
     /// One ring of tests.
     Ring(Ring),
 }
@@ -54,6 +60,7 @@ impl Step {
             Self::Format => "format",
             Self::Tidy => "tidy",
             Self::Lint => "lint",
+            Self::Proto => "proto",
             Self::Ring(ring) => ring.name(),
         }
     }
@@ -74,6 +81,7 @@ impl Context {
             Step::Format => self.succeed(self.format()).await,
             Step::Tidy => tidy_step().await,
             Step::Lint => self.succeed(self.lint()).await,
+            Step::Proto => self.proto().await,
             Step::Ring(Ring::Pure) => self.succeed(self.tests(&self.pure_packages())).await,
             Step::Ring(Ring::Parity) => self.parity().await,
             Step::Ring(Ring::Whole) => self.whole().await,
@@ -86,6 +94,7 @@ impl Context {
             Step::Format => "cargo fmt --all".to_owned(),
             Step::Tidy => "cargo xtask tidy".to_owned(),
             Step::Lint => "cargo clippy --workspace --all-targets -- --deny warnings".to_owned(),
+            Step::Proto => format!("npx --yes {BUF} lint proto"),
             Step::Ring(ring) => {
                 let filter = self
                     .args
@@ -112,6 +121,24 @@ impl Context {
             "--deny",
             "warnings",
         ])
+    }
+
+    /// The shape of the proto files, where buf can be had: it comes by npm, and no build needs it.
+    async fn proto(&self) -> Result<()> {
+        if self.args.offline || find_program(&["npx"]).is_none() {
+            say("proto: skipped, it takes npx and leave to fetch buf");
+            return Ok(());
+        }
+        let lint = Guarded::new("npx").args(["--yes", BUF, "lint"]);
+        let status = lint.arg(self.metadata.workspace_root.join("proto")).run().await?;
+        match status.code() {
+            Some(0) => Ok(()),
+            Some(BUF_FINDINGS) => bail!("buf found something"),
+            _ => {
+                say("proto: skipped, buf could not be fetched or run");
+                Ok(())
+            }
+        }
     }
 
     /// `cargo test` of some packages; a failing one does not keep the others from running.
