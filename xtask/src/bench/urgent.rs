@@ -122,7 +122,7 @@ impl Figures {
         report.row(row(99).bar(Bar::RatioAtMost(BAR)));
         report.note(format!(
             "urgent: {COMMANDS} commands to {CHARGERS} chargers of the same edge, to their record on command-results; \
-             {LOW_CHARGERS} other chargers answer low ones after {} ms each, which is half of what was sustained; {} \
+             {LOW_CHARGERS} other chargers answer low ones after {} ms on average, which is half of what was sustained; {} \
              low ones still waited at the end",
             self.pace.as_millis(),
             self.left

@@ -191,7 +191,7 @@ pub struct Swarm<'a> {
     pub count: u32,
     /// They come from 127.0.`network`.1 to 8, with ports of the simulator's choice.
     pub network: u8,
-    /// How long each takes for an answer.
+    /// How long each takes for an answer, on average: from nothing to twice that.
     pub delay: Duration,
     /// Where they log what they see, if anywhere.
     pub log: Option<&'a Path>,
@@ -210,7 +210,7 @@ impl Swarm<'_> {
             ("--count", self.count.to_string()),
             ("--source-ips", sources.join(",")),
             ("--heartbeat-s", "0".to_owned()),
-            ("--answer-delay-ms", self.delay.as_millis().to_string()),
+            ("--answer-delay-ms", format!("0..{}", 2 * self.delay.as_millis())),
             ("--max-connecting", "256".to_owned()),
         ];
         let switches = ["--quiet", "--time-connects", "--exit-on-stdin-close"];
