@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "gateway/command/v1/command.proto",
+    "gateway/command/v1/dead_letter.proto",
     "gateway/registry/v1/registry.proto",
     "gateway/link/v1/link.proto",
     "gateway/record/v1/record.proto",

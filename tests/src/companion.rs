@@ -71,6 +71,11 @@ impl Companion {
         self.lock().connections
     }
 
+    /// Cuts its connection for good; what it got is still remembered.
+    pub fn cut(&self) {
+        self.task.abort();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -25,7 +25,7 @@ pub mod foreign;
 pub mod handshake;
 pub mod probe;
 pub mod records;
-mod redis_kinds;
+pub mod redis_kinds;
 pub mod spec;
 pub mod system;
 pub mod tools;

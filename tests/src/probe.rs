@@ -35,7 +35,12 @@ pub async fn waits_for(name: &str, admin: SocketAddr, word: &str) -> String {
 
 /// The value of a metric without labels, or the sum over its labels.
 pub async fn metric(admin: SocketAddr, name: &str) -> f64 {
-    let (_, text) = http_get(admin, METRICS_PATH).await.expect("the metrics page");
+    try_metric(admin, name).await.expect("the metrics page")
+}
+
+/// The same of a service that may not answer just now.
+pub async fn try_metric(admin: SocketAddr, name: &str) -> Option<f64> {
+    let (_, text) = http_get(admin, METRICS_PATH).await.ok()?;
     let of_name = |line: &str| {
         line.strip_prefix(name)
             .is_some_and(|rest| rest.starts_with([' ', '{']))
@@ -44,7 +49,7 @@ pub async fn metric(admin: SocketAddr, name: &str) -> f64 {
         .lines()
         .filter(|line| of_name(line))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum()
+    Some(values.sum())
 }
 
 async fn eventually_ready(admin: SocketAddr, last: &mut String) {

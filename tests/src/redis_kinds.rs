@@ -6,6 +6,10 @@ use xtask::parts::{cluster, sentinel};
 
 use crate::system::System;
 use crate::tools::Tools;
+use crate::wait::DEADLINE;
+
+/// The first master of a Redis Cluster.
+pub const FIRST_MASTER: &str = "redis-cluster-1";
 
 impl System {
     /// A Redis Cluster of three masters.
@@ -19,16 +23,24 @@ impl System {
         .await;
     }
 
-    /// A Redis Cluster of three masters (`redis-cluster-1` to `-3`) with a replica each, behind durability `replicated`.
-    pub async fn use_replicated_cluster(&mut self) {
+    /// A Redis Cluster of three masters (`redis-cluster-1` to `-3`) with a replica each, behind durability `replicated`;
+    /// returns the nodes, masters first.
+    pub async fn use_replicated_cluster(&mut self) -> Vec<SocketAddr> {
         let tools = Tools::get().await;
         let nodes = cluster::start_replicated(&mut self.supervisor, &tools.redis).await;
-        self.use_redis(&format!(
-            "redis-cluster://{}",
-            list(&nodes.expect("the cluster starts"))
-        ))
-        .await;
+        let nodes = nodes.expect("the cluster starts");
+        self.use_redis(&format!("redis-cluster://{}", list(&nodes))).await;
         self.replicated();
+        nodes
+    }
+
+    /// Kills the first master of a replicated cluster, and waits until its replica leads.
+    pub async fn lose_first_master(&mut self, nodes: &[SocketAddr]) {
+        let tools = Tools::get().await;
+        self.kill9(FIRST_MASTER).await;
+        let promoted = cluster::until_failed_over(&tools.redis, nodes[0], nodes[1]);
+        let promoted = tokio::time::timeout(DEADLINE, promoted).await;
+        promoted.expect("the replica is promoted");
     }
 
     /// A primary ([`sentinel::FIRST_PRIMARY`]) with two replicas and three Sentinels, behind durability `replicated`.

@@ -38,6 +38,7 @@ pub struct SystemSpec {
     pub(crate) router_settings: Vec<(&'static str, String)>,
     pub(crate) edge_settings: Vec<(&'static str, String)>,
     pub(crate) failpoints: Option<String>,
+    pub(crate) edge_failpoints: Option<String>,
 }
 
 impl SystemSpec {
@@ -52,6 +53,7 @@ impl SystemSpec {
             router_settings: Vec::new(),
             edge_settings: Vec::new(),
             failpoints: None,
+            edge_failpoints: None,
         }
     }
 
@@ -94,6 +96,13 @@ impl SystemSpec {
     #[must_use]
     pub fn failpoints(mut self, script: &str) -> Self {
         self.failpoints = Some(script.to_owned());
+        self
+    }
+
+    /// What the first edge does at its fail points.
+    #[must_use]
+    pub fn edge_failpoints(mut self, script: &str) -> Self {
+        self.edge_failpoints = Some(script.to_owned());
         self
     }
 }

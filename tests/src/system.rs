@@ -118,7 +118,8 @@ impl System {
         for (key, value) in &self.spec.edge_settings {
             settings = settings.with(key, value);
         }
-        self.start_service(&format!("edge-{number}"), settings::EDGE, settings, None)
+        let failpoints = self.spec.edge_failpoints.clone().filter(|_| number == 1);
+        self.start_service(&format!("edge-{number}"), settings::EDGE, settings, failpoints)
             .await;
     }
 

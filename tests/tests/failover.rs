@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use integration::api::{result_of, safe_command, unsafe_command};
-use integration::wait::{eventually, fault_lasts};
+use integration::wait::{eventually, fault_lasts, within};
 use integration::{Api, Charger, Companion, Reply, System, SystemSpec, probe};
 use serde_json::json;
 use wire::gateway::command::v1::{CommandState, FailureReason, Priority, SendCommandRequest};
@@ -20,6 +20,11 @@ fn spec(name: &'static str) -> SystemSpec {
         .router_set("delivery.answer_timeout_ms", 4_000)
         .router_set("delivery.backoff_base_ms", 100)
         .edge_set("pod.renew_ms", LEASE_MS / 4)
+}
+
+fn urgent(request: SendCommandRequest) -> SendCommandRequest {
+    let priority = Priority::Urgent.into();
+    SendCommandRequest { priority, ..request }
 }
 
 async fn acknowledged_once(api: &Api, companion: &Companion, ids: &[String]) {
@@ -161,13 +166,27 @@ async fn an_edge_that_slept_longer_than_its_lease_fences_itself_and_registers_ag
     let mut charger = Charger::connect(system.edge(1), &id).await;
     let mut old = Charger::connect(system.edge(1), &moved_id).await;
     let (before, moved_before) = (api.connected(&id).await, api.connected(&moved_id).await);
+    // A command waits in the edge behind an unanswered CALL when it falls asleep.
+    let busy = api.send(safe_command(&moved_id, "ClearCache")).await;
+    assert_eq!(old.expect_call().await.id, busy);
+    let waiting = api
+        .send(urgent(safe_command(&moved_id, "GetConfiguration")))
+        .await;
+    api.reaches(&waiting, CommandState::Sent).await;
+    // It came by the same lane as this later one.
+    let behind = api.send(urgent(safe_command(&id, "GetConfiguration"))).await;
+    assert_eq!(charger.accept_next().await.id, behind);
 
     system.pause("edge-1").await;
     let parked = api.send(unsafe_command(&id, "Reset")).await;
     let moved = Companion::connected(&moved_id, vec![system.edge(2)]).await;
     let elsewhere = api.send(unsafe_command(&moved_id, "Reset")).await;
-    api.reaches(&elsewhere, CommandState::Acknowledged).await;
+    for command in [&elsewhere, &waiting] {
+        api.reaches(command, CommandState::Acknowledged).await;
+    }
     fault_lasts(Duration::from_millis(LEASE_MS + 1_500)).await;
+    // The first thing that the edge finds when it wakes: the way to the charger is free for what waits.
+    old.answer(&busy, &json!({"status": "Accepted"})).await;
     system.resume("edge-1");
 
     // The socket that stayed open is served again, by a new life of the edge.
@@ -177,8 +196,10 @@ async fn an_edge_that_slept_longer_than_its_lease_fences_itself_and_registers_ag
         .connection_where(&id, "is renewed", |now| now.incarnation > before.incarnation)
         .await;
     assert_eq!((after.pod_id, after.connected), (system.pod(1), true));
-    // The charger that went elsewhere stays there: its dead socket displaces nothing and is closed.
-    old.closed().await;
+    // The charger that went elsewhere stays there: nothing is written to its dead socket under a lease that is over,
+    // and it displaces nothing and is closed.
+    let written = within("the dead socket is closed", old.next_call()).await;
+    assert_eq!(written.map(|call| call.id), None, "written without a lease");
     let now = api.connection(&moved_id).await.unwrap();
     assert_eq!((now.pod_id, now.connected), (system.pod(2), true));
     assert!(now.version > moved_before.version);

@@ -1,10 +1,8 @@
 //! A Redis primary that is killed for good under load: with durability `replicated` its replica takes over, and
 //! nothing that was accepted is lost, no end that was seen is taken back, nothing unsafe is repeated.
 
-use std::time::Duration;
-
 use integration::api::{is_end, safe_command, unsafe_command};
-use integration::wait::fault_lasts;
+use integration::redis_kinds::FIRST_MASTER;
 use integration::{Api, BrokerNeed, Companion, System, SystemSpec, eventually};
 use wire::gateway::command::v1::{CommandState, SendCommandRequest};
 use xtask::parts::sentinel::FIRST_PRIMARY;
@@ -136,16 +134,15 @@ async fn a_sentinel_failover_under_load_costs_no_accepted_command() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_master_failover_under_load_costs_no_accepted_command() {
     let mut system = System::parts_only(spec("cluster-failover")).await;
-    system.use_replicated_cluster().await;
+    let nodes = system.use_replicated_cluster().await;
     let mut load = start_services(&mut system).await;
     load.send(&system, 0..BEFORE).await;
     load.all_acknowledged(&system.api(2)).await;
     load.send(&system, BEFORE..BEFORE + 1).await;
-    system.kill9("redis-cluster-1").await;
     // What lies on the other masters goes on meanwhile; here a new master takes over, and takes writes again when
     // a replica listens to it: the old master, restarted.
-    fault_lasts(Duration::from_secs(3)).await;
-    system.restart_part("redis-cluster-1").await;
+    system.lose_first_master(&nodes).await;
+    system.restart_part(FIRST_MASTER).await;
     load.send(&system, BEFORE + 1..BEFORE + AFTER).await;
     load.all_acknowledged(&system.api(1)).await;
 }

@@ -3,6 +3,7 @@
 //! Left out: starting and ending processes (`stack`) and what counts as lost (`demo::verdict`).
 
 pub mod journal;
+mod kills;
 pub mod ledger;
 mod load;
 mod look;
@@ -28,6 +29,7 @@ use crate::stack::running::{Stack, StackSpec};
 use crate::stack::settings;
 use crate::supervise::{ChildSpec, Guarded};
 use journal::Journal;
+use kills::Kill;
 use ledger::Ledger;
 use load::{Load, SharedLedger};
 use verdict::Verdict;
@@ -137,6 +139,7 @@ struct Demo {
     ledger: SharedLedger,
     view: View,
     killed_us: Option<u64>,
+    kills: Vec<Kill>,
 }
 
 impl Demo {
@@ -148,6 +151,7 @@ impl Demo {
             ledger,
             view: View::new()?,
             killed_us: None,
+            kills: Vec::new(),
         })
     }
 
@@ -186,22 +190,45 @@ impl Demo {
         let at = |second| begun + Duration::from_secs(second);
         self.watch_until(at(KILL_EDGE)).await?;
         self.killed_us = Some(wall_us());
-        self.stack.kill9(VICTIMS.0).await?;
-        self.view.event(format!(
-            "kill -9 {}, which held a third of the chargers",
-            VICTIMS.0
-        ));
+        self.kill(VICTIMS.0).await?;
         self.watch_until(at(KILL_ROUTER)).await?;
-        self.stack.kill9(VICTIMS.1).await?;
-        self.view.event(format!("kill -9 {}", VICTIMS.1));
+        self.kill(VICTIMS.1).await?;
         self.watch_until(at(EDGE_BACK)).await?;
-        self.stack.restart(VICTIMS.0).await?;
-        self.view.event(format!("{} is back", VICTIMS.0));
+        self.bring_back(VICTIMS.0).await?;
         self.watch_until(at(ROUTER_BACK)).await?;
-        self.stack.restart(VICTIMS.1).await?;
-        self.view.event(format!("{} is back", VICTIMS.1));
+        self.bring_back(VICTIMS.1).await?;
         self.watch_until(at(LOAD_ENDS)).await?;
         self.view.event("no new commands; what is open drains");
+        Ok(())
+    }
+
+    async fn kill(&mut self, name: &str) -> Result<()> {
+        let held = self.snapshot().await.connections.get(name).copied().flatten();
+        self.stack.kill9(name).await?;
+        self.view.event(match held {
+            Some(held) => format!("kill -9 {name}, which held {held} chargers"),
+            None => format!("kill -9 {name}"),
+        });
+        self.kills.push(Kill {
+            name: name.to_owned(),
+            held,
+            at: self.view.elapsed(),
+            back: None,
+        });
+        Ok(())
+    }
+
+    async fn bring_back(&mut self, name: &str) -> Result<()> {
+        self.stack.restart(name).await?;
+        let back = self.view.elapsed();
+        let mut event = format!("{name} is back");
+        for kill in self.kills.iter_mut().filter(|kill| kill.name == name) {
+            kill.back = Some(back);
+            if kill.held.is_some() {
+                event.push_str("; its chargers stay with the edges that they reconnected to");
+            }
+        }
+        self.view.event(event);
         Ok(())
     }
 
@@ -279,7 +306,13 @@ impl Demo {
         );
         let failures = verdict.failures();
         match self.args.output {
-            Output::Table => print(table::render(&verdict)),
+            Output::Table => {
+                let connections = self.snapshot().await.connections;
+                print(table::render(&verdict, kills::rows(&self.kills, &connections)));
+                if let Some(explanation) = kills::explanation(&self.kills, &connections) {
+                    say(explanation);
+                }
+            }
             Output::Json => print(serde_json::to_string(&verdict)?),
         }
         for failure in &failures {

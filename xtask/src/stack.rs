@@ -72,7 +72,7 @@ pub struct UpArgs {
     #[arg(long, default_value_t = 3)]
     edges: u16,
     /// How many simulated chargers.
-    #[arg(long, default_value_t = 0, value_name = "CHARGERS")]
+    #[arg(long, alias = "chargers", default_value_t = 0, value_name = "CHARGERS")]
     simulators: u32,
     /// Which broker: Apache Kafka needs Java 17 and Maven, the embedded one nothing.
     #[arg(long, value_enum, default_value_t)]

@@ -12,7 +12,7 @@ pub mod tail;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 
@@ -185,13 +185,24 @@ impl Supervisor {
     }
 
     fn child(&self, name: &str) -> Result<&Child> {
-        let found = self.children.iter().find(|child| child.spec.name == name);
-        found.with_context(|| format!("no child is called {name:?}"))
+        Ok(&self.children[self.position(name)?])
     }
 
     fn child_mut(&mut self, name: &str) -> Result<&mut Child> {
-        let found = self.children.iter_mut().find(|child| child.spec.name == name);
-        found.with_context(|| format!("no child is called {name:?}"))
+        let position = self.position(name)?;
+        Ok(&mut self.children[position])
+    }
+
+    /// Where a child is among all; an error names those that there are.
+    fn position(&self, name: &str) -> Result<usize> {
+        let names = self.children.iter().map(|child| child.spec.name.as_str());
+        match names.clone().position(|known| known == name) {
+            Some(position) => Ok(position),
+            None => {
+                let known = names.collect::<Vec<_>>().join(", ");
+                Err(anyhow!("nothing here is called {name:?}; there are {known}"))
+            }
+        }
     }
 }
 

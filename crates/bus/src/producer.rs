@@ -5,6 +5,7 @@
 //! of librdkafka within `message_timeout_ms`, and any judgement of what an indeterminate record means.
 
 mod context;
+mod polled;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,10 +14,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _};
 use tokio::sync::oneshot;
 
 use self::context::{DeliveryContext, Instruments, Pending};
+use self::polled::Polled;
 use crate::config::BusConfig;
 use crate::disposal::Disposals;
 use crate::error::{BusError, SendError};
@@ -224,16 +226,14 @@ fn rebuilding() -> SendError {
 
 /// One librdkafka producer with its polling thread.
 struct Native {
-    client: ThreadedProducer<DeliveryContext>,
+    client: Polled,
 }
 
 impl Native {
     /// Builds the client; it connects by itself.
     fn build(config: &BusConfig, instruments: &Instruments) -> Result<Self, BusError> {
         let context = DeliveryContext::new(instruments.clone());
-        let client = config
-            .producer()
-            .and_then(|native| native.create_with_context(context));
+        let client = config.producer().and_then(|native| Polled::new(&native, context));
         client
             .map(|client| Self { client })
             .map_err(|source| BusError::Client {

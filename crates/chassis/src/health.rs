@@ -185,8 +185,12 @@ impl Shared {
     /// Tells the watchers if the whole changed. Called under the lock, so that changes arrive in order.
     fn publish(&self, conditions: &[ConditionState]) {
         let now = conditions.iter().all(|condition| condition.waiting.is_none());
-        self.ready
+        let turned = self
+            .ready
             .send_if_modified(|ready| std::mem::replace(ready, now) != now);
+        if turned {
+            crate::history::note("ready", || serde_json::json!({ "value": now }));
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     clock::MonoClock,
     config::{self, ChassisConfig, CommonArgs, ServiceConfig},
     health::Readiness,
+    history,
     metrics::{self, Metrics, names},
     shutdown,
     supervise::{Period, every},
@@ -81,9 +82,10 @@ impl Context {
     }
 }
 
-/// The whole of a service's `main`, with the flags of [`CommonArgs`].
-pub fn run_service<S: Service>() -> ExitCode {
-    let command = CommonArgs::augment_args(clap::Command::new(S::NAME).version(VERSION));
+/// The whole of a service's `main`, with the flags of [`CommonArgs`]. `about` is what `--help` says of it.
+pub fn run_service<S: Service>(about: &'static str) -> ExitCode {
+    // Last, since flags bring the description of their struct along.
+    let command = CommonArgs::augment_args(clap::Command::new(S::NAME).version(VERSION)).about(about);
     let matches = command.get_matches();
     match CommonArgs::from_arg_matches(&matches) {
         Ok(args) => run_service_with::<S>(&args, |_| {}),
@@ -139,6 +141,10 @@ fn in_runtime<S: Service>(args: &CommonArgs, config: S::Config, clock: MonoClock
 async fn live<S: Service>(args: &CommonArgs, config: S::Config, clock: MonoClock) -> anyhow::Result<()> {
     let chassis = config.chassis();
     let telemetry = telemetry::init(S::NAME, &chassis.log, &chassis.telemetry)?;
+    if let Some(path) = &chassis.telemetry.history_file {
+        let opened = history::open(path);
+        opened.with_context(|| format!("cannot open telemetry.history_file {}", path.display()))?;
+    }
     let metrics = metrics::install()?;
     metrics.build_info(S::NAME, VERSION);
     let token = CancellationToken::new();

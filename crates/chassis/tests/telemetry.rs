@@ -13,6 +13,7 @@ async fn spans_leave_for_the_endpoint_and_a_silent_collector_is_only_counted() {
         otlp_endpoint: Some(format!("http://{}", collector.local_addr().unwrap())),
         sample_ratio: 1.0,
         export_timeout_ms: 200,
+        history_file: None,
     };
     let metrics = metrics::install().unwrap();
     let first = telemetry::init("tested", &LogConfig::default(), &config).unwrap();

@@ -1,8 +1,12 @@
 //! A command and what may be said of it. Which change is allowed when is decided in `delivery`.
 
+mod attempt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ChargePointId, CommandId, DispatchNumber, Incarnation, Micros, Nonce, PodId, Version};
+
+pub use attempt::{ATTEMPTS_KEPT, Attempt, AttemptOutcome, remember};
 
 /// Where a command is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -211,7 +215,7 @@ pub struct Route {
 }
 
 /// What a caller asks for; never changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Request {
     /// The id.
     pub id: CommandId,
@@ -229,14 +233,17 @@ pub struct Request {
     pub max_attempts: u32,
     /// How long a written command waits for its answer.
     pub answer_timeout_us: u64,
-    /// How long from acceptance it may take.
+    /// How long from acceptance it may take; of an accepted command, the moment that it gives up.
     pub deadline: Deadline,
-    /// The caller's key and the hash of what it covers.
+    /// The caller's key and the hash of what it covers; of an accepted command, the key only, of an ended one
+    /// none.
     pub idempotency: Option<IdempotencyKey>,
+    /// The dead letter that it replays.
+    pub replay_of: Option<CommandId>,
 }
 
 /// When to give up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Deadline {
     /// So long after acceptance.
     After(u64),
@@ -250,16 +257,16 @@ pub enum Deadline {
 }
 
 /// A key scoped to the charger, with the hash of charger, action, payload and class.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IdempotencyKey {
-    /// As given.
+    /// As given, not empty.
     pub key: String,
     /// Hexadecimal, fixed length.
     pub content_hash: String,
 }
 
 /// What changes over a command's life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Progress {
     /// Where it is.
     pub status: Status,
@@ -280,6 +287,8 @@ pub struct Progress {
     pub timer: Micros,
     /// An end that was asked for.
     pub mark: Mark,
+    /// When the attempt that is out was granted or noticed; 0 while none is out.
+    pub attempt_at: Micros,
     /// Grows with every change.
     pub revision: u64,
     /// Its reason if `Failed`.
@@ -308,6 +317,7 @@ impl Progress {
             write_before: Micros(0),
             timer: Micros(0),
             mark: Mark::None,
+            attempt_at: Micros(0),
             revision: 1,
             reason: None,
             possibly_written: false,
@@ -318,8 +328,31 @@ impl Progress {
     }
 }
 
+impl Command {
+    /// Drops what nobody asks of a command that has ended, so that it can be kept in little space; what a replay
+    /// needs stays with a dead letter.
+    pub fn shed(&mut self, dead_letter: bool) {
+        if !dead_letter {
+            self.request.payload.clear();
+            (self.request.max_attempts, self.request.answer_timeout_us) = (0, 0);
+        }
+        self.request.idempotency = None;
+        (self.score, self.epoch) = (0, String::new());
+        self.progress = Progress {
+            misses: 0,
+            dispatch: DispatchNumber(0),
+            nonce: Nonce(0),
+            write_before: Micros(0),
+            timer: Micros(0),
+            mark: Mark::None,
+            attempt_at: Micros(0),
+            ..self.progress.clone()
+        };
+    }
+}
+
 /// A command in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Command {
     /// What was asked.
     pub request: Request,

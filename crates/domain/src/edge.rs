@@ -6,6 +6,7 @@
 //! end by the monotonic clock comes in with every input.
 
 mod connection;
+mod fingerprint;
 mod item;
 mod machine;
 mod memory;
@@ -16,6 +17,7 @@ mod write;
 
 use crate::command::{Answer, Priority, RedeliveryClass};
 use crate::ids::{ChargePointId, CommandId, DispatchNumber, Incarnation, Micros, Nonce, Sequence, Version};
+use crate::mutant::{self, Mutant};
 
 pub use item::{DispatchRef, Item, RefusalReason};
 pub use machine::EdgeMachine;
@@ -35,7 +37,7 @@ impl EdgeTime {
     /// Whether the own lease is surely held.
     #[must_use]
     pub fn lease_is_held(&self) -> bool {
-        self.mono_us < self.lease_until_mono_us
+        self.mono_us < self.lease_until_mono_us || mutant::active(Mutant::StaleLease)
     }
 
     /// When the monotonic clock will show a Redis time, if the two clocks keep their distance.
@@ -46,7 +48,7 @@ impl EdgeTime {
 }
 
 /// The durations and bounds of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EdgeSettings {
     /// What was sent and neither confirmed nor refused is sent again after this.
     pub resend_us: u64,
@@ -87,7 +89,7 @@ impl Default for EdgeSettings {
 pub struct Socket(pub u64);
 
 /// One dispatch of a command, as it came from Kafka.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoutedCommand {
     /// The command.
     pub id: CommandId,
@@ -114,7 +116,7 @@ pub struct RoutedCommand {
 }
 
 /// What can happen at an edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
     /// A charger's WebSocket opened.
     Opened {
@@ -265,7 +267,7 @@ pub enum Input {
 }
 
 /// What could not be applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Failed {
     /// A registration.
     Register(ChargePointId),
@@ -276,7 +278,7 @@ pub enum Failed {
 }
 
 /// What an edge must do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Tell a router.
     ToRouter(Item),
@@ -294,7 +296,7 @@ pub enum Output {
 }
 
 /// A CALL to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Write {
     /// The charger.
     pub charge_point: ChargePointId,
@@ -308,10 +310,33 @@ pub struct Write {
     pub payload: String,
     /// How long the charger may take to answer.
     pub answer_timeout_us: u64,
+    /// What the write rests on.
+    pub terms: Terms,
+}
+
+/// What a write rests on; for the history, which a checker judges writes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// The dispatch.
+    pub dispatch: DispatchNumber,
+    /// The connection version that the dispatch is for.
+    pub version: Version,
+    /// The life of the pod that the connection is registered under.
+    pub incarnation: Incarnation,
+    /// The number of the write, from 1.
+    pub attempt: u32,
+    /// Safe or unsafe to repeat.
+    pub class: RedeliveryClass,
+    /// The grant's nonce; none for a safe command.
+    pub nonce: Option<Nonce>,
+    /// Its priority.
+    pub priority: Priority,
+    /// Not written at or after this.
+    pub deadline: Micros,
 }
 
 /// Why an edge closes a socket of its own accord.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The charger opened another one here.
     Replaced,

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod dispatch;
 pub mod edge;
 pub mod ids;
+pub mod mutant;
 pub mod placement;
 pub mod settings;
 pub mod slot;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Durations and bounds of delivery. Every `_us` is microseconds of Redis time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeliverySettings {
     /// First backoff step; step n is base·2^(n-1), with full jitter.
     pub backoff_base_us: u64,
@@ -22,8 +22,14 @@ pub struct DeliverySettings {
     pub max_open_per_charger: u32,
     /// Most records in a slot's outbox before acceptance refuses.
     pub max_outbox: u32,
+    /// A command that waits in the normal lane is overtaken by so many that came later; then it is the next.
+    pub max_overtakes: u32,
     /// How long an ended command can be read.
     pub retention_us: u64,
+    /// The same for dead letters.
+    pub dead_letter_retention_us: u64,
+    /// Most dead letters of a slot; beyond, the oldest leave.
+    pub max_dead_letters: u32,
     /// How long an idempotency key outlives its command.
     pub idempotency_retention_us: u64,
     /// How often an unconfirmed kick or cancel is sent again.
@@ -42,12 +48,21 @@ impl Default for DeliverySettings {
             connection_ttl_us: 900 * SECOND,
             max_open_per_charger: 100,
             max_outbox: 100_000,
+            max_overtakes: 8,
             retention_us: 3_600 * SECOND,
+            dead_letter_retention_us: 7 * 86_400 * SECOND,
+            max_dead_letters: 10_000,
             idempotency_retention_us: 86_400 * SECOND,
             note_resend_us: SECOND,
         }
     }
 }
+
+/// A timer loop that ran no round for longer than this was stalled, and with it perhaps everything else.
+pub const STALL_US: u64 = 2_000_000;
+
+/// The time of the last round is noted anew only if it is older than this: several routers run rounds.
+pub const ROUND_NOTED_US: u64 = 500_000;
 
 /// A fraction of a backoff step, in 65,536ths: the jitter that is drawn outside and passed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,10 @@
 //! Left out: time to live (the model keeps what Redis forgets), leases of pods, and the barrier.
 
 mod accept;
+mod claim;
 mod connection;
+mod dead;
+mod due;
 mod events;
 mod outbox;
 #[cfg(test)]
@@ -13,13 +16,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::command::{Command, Lane, Status};
+use crate::command::{Attempt, Command, Lane, Status};
 use crate::ids::{ChargePointId, CommandId, Incarnation, Micros, PodId, Sequence, Version};
 use crate::settings::DeliverySettings;
 
 pub use accept::{AcceptRefusal, AcceptReply};
 pub use connection::{RegisterRefusal, RegisterReply, Registration};
-pub use events::{Applied, DueReply, EventInput};
+pub use dead::{DeadEntry, DeadLetter, DeadLetterReason, FORGOTTEN_A_ROUND, Replay, ReplayReply};
+pub use due::DueReply;
+pub use events::{Applied, EventInput};
 pub use outbox::{Note, NoteKind, OutboxEntry, OutboxKind};
 
 /// Arrivals within a priority: the queue's score is `(3 - priority) * ARRIVALS + arrival`.
@@ -44,14 +49,14 @@ pub struct Call<'a> {
 pub struct TooLate;
 
 /// One claimed dispatch: everything that goes into the record for the edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Claimed {
     /// The command, as claimed.
     pub command: Command,
 }
 
 /// What the store knows of one charger.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Device {
     /// The pod of the last registration.
     pub pod: Option<PodId>,
@@ -79,6 +84,8 @@ pub struct Device {
     pub open: u32,
     /// Results so far.
     pub results: u64,
+    /// How often the command that waits longest in the normal lane was overtaken.
+    pub overtakes: u32,
 }
 
 impl Device {
@@ -99,6 +106,7 @@ impl Device {
             urgent: None,
             open: 0,
             results: 0,
+            overtakes: 0,
         }
     }
 
@@ -126,7 +134,7 @@ impl Device {
 }
 
 /// An idempotency key's entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyEntry {
     /// The command that it names.
     pub id: CommandId,
@@ -135,7 +143,7 @@ pub struct KeyEntry {
 }
 
 /// One slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SlotModel {
     /// Durations and bounds.
     pub settings: DeliverySettings,
@@ -157,6 +165,14 @@ pub struct SlotModel {
     pub outbox: BTreeMap<u64, OutboxEntry>,
     /// Kicks and cancels waiting to be confirmed, by charger and name.
     pub notes: BTreeMap<(ChargePointId, String), Note>,
+    /// Attempts that are over, of open commands and of dead letters.
+    pub attempts: BTreeMap<CommandId, Vec<Attempt>>,
+    /// Dead letters.
+    pub dead_letters: BTreeMap<CommandId, DeadEntry>,
+    /// When timers were last looked at, or when the slot last got a timer; 0 for never.
+    pub last_round: Micros,
+    /// Until then the timers of delivered commands wait, because their answers may wait in the edges.
+    pub hold: Micros,
 }
 
 impl SlotModel {
@@ -174,6 +190,10 @@ impl SlotModel {
             outbox_numbers: 0,
             outbox: BTreeMap::new(),
             notes: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            dead_letters: BTreeMap::new(),
+            last_round: Micros(0),
+            hold: Micros(0),
         }
     }
 
@@ -197,6 +217,11 @@ impl SlotModel {
                     "{id}: {:?} but queued is {queued}",
                     command.progress.status
                 ));
+            }
+        }
+        for id in self.dead_letters.keys() {
+            if self.commands.get(id).and_then(DeadLetterReason::of).is_none() {
+                wrong.push(format!("{id}: kept as a dead letter, which it is not"));
             }
         }
         for (id, device) in &self.devices {

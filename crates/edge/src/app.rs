@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{CanaryLimits, Producer};
+use bus::Producer;
 use chassis::{Condition, Context, Service, retry_until};
 use domain::ids::PodId;
 use domain::topics::EVENTS_UP;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::EdgeConfig;
-use crate::consumer::{Consumer, KafkaLanes};
+use crate::consumer::{Consumer, ConsumerPorts, ConsumerSettings, KafkaLanes};
 use crate::error::EdgeError;
 use crate::hub::Hub;
 use crate::link::{LeaseSettings, Link, LinkParts};
@@ -153,12 +153,16 @@ impl App {
 
     fn spawn_link_and_consumer(&self, token: &CancellationToken, work: &CancellationToken) {
         let (placement, placed) = watch::channel(None);
-        let limits = CanaryLimits {
-            fresh_ms: self.config.canary.fresh_ms,
-            rebuild_ms: self.config.canary.rebuild_ms,
+        let (publish, published) = watch::channel(None);
+        let (prove, proven) = watch::channel(None);
+        let ports = ConsumerPorts {
+            placement: placed,
+            published,
+            proven: prove,
         };
         let lanes = KafkaLanes::new(self.config.kafka.clone());
-        let (consumer, fresh) = Consumer::new(Arc::clone(&self.hub), self.pod.clone(), lanes, limits, placed);
+        let settings = ConsumerSettings::of(&self.config);
+        let consumer = Consumer::new(Arc::clone(&self.hub), self.pod.clone(), lanes, settings, ports);
         let pod = &self.config.pod;
         let link = Link::new(LinkParts {
             hub: Arc::clone(&self.hub),
@@ -172,7 +176,8 @@ impl App {
                 reply_timeout_us: self.config.link.reply_timeout_ms * 1_000,
             },
             placement,
-            fresh,
+            published: publish,
+            proven,
             goodbye: token.clone(),
         });
         self.context

@@ -52,6 +52,15 @@ impl EdgeClock {
         self.mono.now_ms()
     }
 
+    /// A monotonic time of this process by the machine's clock, for the history; 0 stays 0, which is no time.
+    #[must_use]
+    pub fn machine_us(&self, mono_us: u64) -> u64 {
+        match mono_us {
+            0 => 0,
+            at => chassis::history::machine_us_at(&self.mono, at),
+        }
+    }
+
     /// Learns Redis time from a reply to what was sent at `sent_us`: the router read it after that, so counting
     /// from the sending can only be ahead of Redis.
     pub fn learn(&self, sent_us: u64, redis_now: Micros) {

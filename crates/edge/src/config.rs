@@ -50,6 +50,9 @@ pub struct PodConfig {
     pub lease_margin_ms: u64,
     /// How often the lease is renewed.
     pub renew_ms: u64,
+    /// How long a place that the pod moved away from is still consumed: the routers' dispatch lease and their
+    /// `kafka.message_timeout_ms` together, within which what they sent there has come.
+    pub old_place_ms: u64,
 }
 
 /// `ocpp`: the chargers' side.
@@ -144,6 +147,7 @@ impl Default for EdgeConfig {
                 id: "edge-1".into(),
                 lease_margin_ms: 500,
                 renew_ms: 3_000,
+                old_place_ms: 12_000,
             },
             ocpp: OcppConfig::default(),
             routers: vec!["router-1:7000".into(), "router-2:7000".into()],
@@ -212,6 +216,7 @@ impl ServiceConfig for EdgeConfig {
             problems.add("pod.id", error.to_string());
         }
         problems.range("pod.renew_ms", self.pod.renew_ms, 100..=60_000);
+        problems.range("pod.old_place_ms", self.pod.old_place_ms, 0..=600_000);
         problems.range("pod.lease_margin_ms", self.pod.lease_margin_ms, 0..=60_000);
         problems.check(
             !self.routers.is_empty(),

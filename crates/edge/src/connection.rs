@@ -5,6 +5,7 @@
 //! command may do (the shard's machine).
 
 mod message;
+mod outlet;
 mod write;
 
 use std::future::Future;
@@ -12,10 +13,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use chassis::history;
 use domain::edge::{Input, Socket};
 use domain::ids::{ChargePointId, CommandId};
 use futures_util::Stream;
 use ocpp::{BootGate, BootState, Session};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -25,6 +28,8 @@ use crate::hub::Hub;
 use crate::metrics::{connection_error, reasons};
 use crate::shard::{Mailbox, Outbound};
 use crate::upstream::Confirmation;
+
+pub use outlet::Outlet;
 
 /// Steps in one poll, so that a charger that never pauses does not starve its neighbours.
 const STEPS_A_POLL: usize = 64;
@@ -49,7 +54,7 @@ const FAULTS: [u16; 4] = [
 
 /// A charger's connection. It reports its end when it is dropped, however that comes about.
 pub struct Connection<S> {
-    ws: WebSocketStream<S>,
+    ws: WebSocketStream<Outlet<S>>,
     hub: Arc<Hub>,
     charge_point: ChargePointId,
     socket: Socket,
@@ -62,7 +67,7 @@ pub struct Connection<S> {
         reason = "a null pointer of 8 bytes while idle, where a Vec has 24"
     )]
     undurable: Option<Box<Vec<Undurable>>>,
-    /// The CALL that the socket took and did not pass on yet.
+    /// The CALL of which the socket took the beginning and perhaps not the end.
     writing: Option<CommandId>,
     phase: Phase,
     /// Since when the socket takes nothing, in milliseconds; 0 while it does.
@@ -86,6 +91,8 @@ struct Undurable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
+    /// The charger closes: its close is answered, and nothing else is written.
+    Leaving,
     /// The close frame is to be written.
     Closing,
     /// It is written, and so is the end of the stream; the charger's own end is awaited for a while, because
@@ -107,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A connection whose handshake is over; it takes a place in the hub, unless there is none left.
     #[must_use]
     pub fn new(
-        ws: WebSocketStream<S>,
+        ws: WebSocketStream<Outlet<S>>,
         hub: Arc<Hub>,
         charge_point: ChargePointId,
         version: ocpp::Version,
@@ -147,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.phase == Phase::Lingering && self.poll_last_words(cx).is_ready() {
             return Step::End;
         }
-        if self.phase == Phase::Open
+        if matches!(self.phase, Phase::Open | Phase::Leaving)
             && self.has_room()
             && let Poll::Ready(message) = Pin::new(&mut self.ws).poll_next(cx)
         {
@@ -167,7 +174,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(Ok(Message::Text(text))) => self.message(text.as_str()),
             Some(Ok(Message::Binary(_))) => self.refuse(close_code::UNSUPPORTED, reasons::BINARY),
             // The library has prepared a pong, or the reply to a close.
-            Some(Ok(Message::Ping(_) | Message::Close(_))) => self.unflushed = true,
+            Some(Ok(Message::Ping(_))) => self.unflushed = true,
+            Some(Ok(Message::Close(_))) => {
+                self.unflushed = true;
+                self.phase = Phase::Leaving;
+                self.give_calls_back();
+            }
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
             Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
                 self.refuse(close_code::TOO_LARGE, reasons::TOO_LARGE);
@@ -186,6 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn take_mail(&mut self, mail: Mailbox) -> Step {
+        let closes = mail.iter().any(|out| matches!(out, Outbound::Close(..)));
         for out in mail {
             match out {
                 Outbound::Timer if self.timer_says_end() => return Step::End,
@@ -196,8 +209,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         .get_or_insert_default()
                         .push_back(Outbound::Close(1001, "idle"));
                 }
+                Outbound::Close(1008, reason) => {
+                    self.hub
+                        .complaints
+                        .say(self.charge_point.as_str(), reasons::DUPLICATE, reason);
+                    self.unsent
+                        .get_or_insert_default()
+                        .push_back(Outbound::Close(1008, reason));
+                }
                 out => self.unsent.get_or_insert_default().push_back(out),
             }
+        }
+        if closes {
+            self.give_calls_back();
         }
         Step::More
     }
@@ -211,6 +235,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let blocked_ms = now_ms.saturating_sub(self.blocked_since_ms);
         if self.blocked_since_ms > 0 && blocked_ms >= self.hub.limits.write_timeout_ms {
+            let detail = format_args!("it took nothing of what was written to it for {blocked_ms} ms");
+            self.hub
+                .complaints
+                .say(self.charge_point.as_str(), reasons::SLOW, detail);
             let _ = self.fail(reasons::SLOW);
             return true;
         }
@@ -235,9 +263,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Closes for a fault of the charger; what it still has to be told goes first.
     fn refuse(&mut self, code: u16, reason: &'static str) {
         connection_error(reason);
+        let detail = format_args!("its connection is closed with {code}");
+        self.hub
+            .complaints
+            .say(self.charge_point.as_str(), reason, detail);
         self.unsent
             .get_or_insert_default()
             .push_back(Outbound::Close(code, reason));
+        self.give_calls_back();
     }
 
     /// Ends without a word, because nobody would hear it.
@@ -275,13 +308,17 @@ impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         let unsent = self.unsent.take().unwrap_or_default();
         let call = |out: &Outbound| {
-            if let Outbound::Call(write) = out {
-                Some(write.id)
+            if let Outbound::Call(call) = out {
+                Some(call.write.id)
             } else {
                 None
             }
         };
         let unwritten = unsent.iter().filter_map(call).collect();
+        history::note(
+            "close",
+            || json!({ "cp": self.charge_point.as_str(), "socket": self.socket.0, "why": self.ending }),
+        );
         self.hub.close(&self.charge_point, self.socket, unwritten);
         self.hub
             .upstream

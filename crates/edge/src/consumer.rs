@@ -1,138 +1,131 @@
 //! Records for this pod: read, told apart, and given to their shard. A record that cannot be read is counted,
 //! logged with its place, and passed over, so that it never blocks its lane.
 //!
-//! Leaves out how Kafka is consumed (`bus`), behind [`LaneSource`], and when a lane counts as alive
-//! ([`CanaryGate`]).
+//! Leaves out how Kafka is consumed (`bus`), behind [`LaneSource`], when a lane counts as alive ([`CanaryGate`]),
+//! and how a pod moves from place to place (`consumer/places.rs`).
+//!
+//! [`CanaryGate`]: crate::canary::CanaryGate
 
-use std::future::Future;
+mod lanes;
+mod places;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{BusConfig, BusError, CanaryLimits, Event, Lane, LaneConsumer, Record, StartAt};
-use chassis::{Backoff, Condition};
+use bus::{CanaryLimits, Event, Record};
+use chassis::{Backoff, Condition, history};
+use domain::dispatch::Consumes;
 use domain::edge::Input;
 use domain::ids::{LinkNumber, PodId};
 use metrics::counter;
+use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::WireError;
 use wire::gateway::link::v1::Placement;
 use wire::map::record::{ShardMessage, read_shard_record};
 
+use self::places::{Closing, Opening, Place, Places, close, lanes_of, open};
 use crate::app::conditions;
-use crate::canary::CanaryGate;
+use crate::config::EdgeConfig;
+use crate::failpoint;
 use crate::hub::Hub;
 use crate::metrics::{CANARY_AGE, FOREIGN_RECORDS, POISON_RECORDS};
+use crate::trace;
+
+pub use lanes::{KafkaLanes, LaneSource};
 
 /// How often the canaries are looked at.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Where records come from; Kafka, or something deaf in tests.
-pub trait LaneSource: Send + 'static {
-    /// Begins behind the last record of each lane.
-    fn open(&mut self, lanes: [Lane; 2]) -> impl Future<Output = Result<(), BusError>> + Send;
-    /// The next record or error. Cancel safe.
-    fn next(&mut self) -> impl Future<Output = Event> + Send;
-    /// Replaces what may be dead and continues at the next record.
-    fn rebuild(&mut self) -> impl Future<Output = Result<(), BusError>> + Send;
+/// How a consumer behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct ConsumerSettings {
+    /// When a lane counts as alive and when as dead.
+    pub limits: CanaryLimits,
+    /// How long a place is still consumed after the routers were told of another.
+    pub drain: Duration,
 }
 
-/// The lanes on Kafka.
-pub struct KafkaLanes {
-    config: BusConfig,
-    consumer: Option<LaneConsumer>,
+impl ConsumerSettings {
+    /// As configured.
+    #[must_use]
+    pub fn of(config: &EdgeConfig) -> Self {
+        let limits = CanaryLimits {
+            fresh_ms: config.canary.fresh_ms,
+            rebuild_ms: config.canary.rebuild_ms,
+        };
+        let drain = Duration::from_millis(config.pod.old_place_ms);
+        Self { limits, drain }
+    }
+}
+
+/// What the consumer and the link tell each other.
+pub struct ConsumerPorts {
+    /// Where the router says that the edge should consume.
+    pub placement: watch::Receiver<Option<Placement>>,
+    /// Where routers were told to send.
+    pub published: watch::Receiver<Option<Consumes>>,
+    /// Where canaries of late prove that the edge consumes.
+    pub proven: watch::Sender<Option<Consumes>>,
 }
 
 /// The task that consumes.
 pub struct Consumer<S> {
     hub: Arc<Hub>,
     pod: PodId,
-    source: S,
-    limits: CanaryLimits,
-    placement: watch::Receiver<Option<Placement>>,
-    fresh: watch::Sender<bool>,
+    /// Never opened: others are made after it.
+    pattern: S,
+    settings: ConsumerSettings,
+    ports: ConsumerPorts,
     condition: Condition,
+    places: Places<S>,
+    opening: Option<(Placement, Opening<S>)>,
+    backoff: Backoff,
+    closing: Option<Closing>,
 }
 
 /// What a record is.
 #[derive(Debug, PartialEq, Eq)]
 enum Read {
-    Canary(LinkNumber),
+    Canary(LinkNumber, u64),
     Input(Input),
     Foreign,
 }
 
 /// What happens while consuming.
-enum Turn {
+enum Turn<S> {
     Event(Event),
     Tick,
     Placement,
-}
-
-impl KafkaLanes {
-    /// Consumes from these brokers.
-    #[must_use]
-    pub fn new(config: BusConfig) -> Self {
-        Self {
-            config,
-            consumer: None,
-        }
-    }
-}
-
-impl LaneSource for KafkaLanes {
-    async fn open(&mut self, lanes: [Lane; 2]) -> Result<(), BusError> {
-        if let Some(old) = self.consumer.take() {
-            old.close().await?;
-        }
-        let topic = Arc::clone(&lanes[0].topic);
-        let missing = bus::wait_for_topics(&self.config, &[&topic], self.config.request_timeout()).await?;
-        if !missing.is_empty() {
-            return Err(BusError::MissingTopics(missing));
-        }
-        self.consumer = Some(LaneConsumer::start(&self.config, &lanes, StartAt::End).await?);
-        Ok(())
-    }
-
-    async fn next(&mut self) -> Event {
-        match &mut self.consumer {
-            Some(consumer) => consumer.recv().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn rebuild(&mut self) -> Result<(), BusError> {
-        match &mut self.consumer {
-            Some(consumer) => consumer.rebuild().await,
-            None => Ok(()),
-        }
-    }
+    Published,
+    Opened(S, Result<(), bus::BusError>),
+    Closed,
 }
 
 impl<S: LaneSource> Consumer<S> {
-    /// The task, not yet begun, and whether its lanes are proven.
+    /// The task, not yet begun.
     pub fn new(
         hub: Arc<Hub>,
         pod: PodId,
-        source: S,
-        limits: CanaryLimits,
-        placement: watch::Receiver<Option<Placement>>,
-    ) -> (Self, watch::Receiver<bool>) {
-        let (fresh, is_fresh) = watch::channel(false);
+        pattern: S,
+        settings: ConsumerSettings,
+        ports: ConsumerPorts,
+    ) -> Self {
         let condition = hub.readiness.condition(conditions::LANES);
         condition.waiting("no router said where to consume");
-        (
-            Self {
-                hub,
-                pod,
-                source,
-                limits,
-                placement,
-                fresh,
-                condition,
-            },
-            is_fresh,
-        )
+        Self {
+            hub,
+            pod,
+            pattern,
+            settings,
+            ports,
+            condition,
+            places: Places::none(),
+            opening: None,
+            backoff: Backoff::default(),
+            closing: None,
+        }
     }
 
     /// Consumes where the placement says until `token` is cancelled.
@@ -141,126 +134,206 @@ impl<S: LaneSource> Consumer<S> {
     }
 
     async fn consume_for_ever(&mut self) {
-        loop {
-            let Some(placement) = self.placement.borrow_and_update().clone() else {
-                if self.placement.changed().await.is_err() {
-                    // The link is gone, and with it the edge.
-                    return std::future::pending().await;
-                }
-                continue;
-            };
-            let lanes = lanes_of(&placement);
-            self.shut("opening the lanes");
-            if self.open(&lanes).await {
-                let gate = CanaryGate::new(
-                    lanes,
-                    LinkNumber(placement.link_number),
-                    self.limits,
-                    self.now_ms(),
-                );
-                self.consume(gate, &placement).await;
-            }
-        }
-    }
-
-    /// Opens the lanes, however long it takes; false if the placement changed meanwhile.
-    async fn open(&mut self, lanes: &[Lane; 2]) -> bool {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.source.open(lanes.clone()).await {
-                Ok(()) => return true,
-                Err(error) => self.shut(&format!("{error}")),
-            }
-            let pause = backoff.next_delay(&mut rand::rng());
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = self.placement.changed() => return false,
-            }
-        }
-    }
-
-    /// Consumes until the lanes change.
-    async fn consume(&mut self, mut gate: CanaryGate, placed: &Placement) {
-        self.shut("no canary came round yet");
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.placed();
         loop {
+            let ports = &mut self.ports;
             let turn = tokio::select! {
-                event = self.source.next() => Turn::Event(event),
+                event = self.places.next() => Turn::Event(event),
                 _ = ticks.tick() => Turn::Tick,
-                changed = self.placement.changed() => match changed {
-                    Ok(()) => Turn::Placement,
-                    Err(_) => std::future::pending().await,
-                },
+                // Where the other end is gone, so is the edge: there is nothing to come.
+                Ok(()) = ports.placement.changed() => Turn::Placement,
+                Ok(()) = ports.published.changed() => Turn::Published,
+                (source, opened) = opened(&mut self.opening) => Turn::Opened(source, opened),
+                () = closed(&mut self.closing) => Turn::Closed,
             };
             match turn {
-                Turn::Event(Event::Record(record)) => self.take(&record, &mut gate),
+                Turn::Event(Event::Record(record)) => self.take(&record),
                 Turn::Event(Event::Failed { kind, detail }) => {
                     tracing::debug!(kind, detail, "a consumer error");
                 }
-                Turn::Tick => self.tick(&mut gate).await,
-                Turn::Placement => {
-                    let now = self.placement.borrow().clone();
-                    if now.is_none_or(|now| lanes_of(&now) != lanes_of(placed)) {
-                        return;
-                    }
-                    self.placement.mark_unchanged();
-                }
+                Turn::Tick => self.tick().await,
+                Turn::Placement => self.placed(),
+                Turn::Published => self.published(),
+                Turn::Opened(source, opened) => self.opened(source, opened),
+                Turn::Closed => self.closing = None,
             }
         }
     }
 
-    fn take(&self, record: &Record, gate: &mut CanaryGate) {
+    /// The router said where to consume. The same place by a new link changes nothing.
+    fn placed(&mut self) {
+        let Some(placement) = self.ports.placement.borrow_and_update().clone() else {
+            return;
+        };
+        let consumes = consumes(&placement);
+        if self
+            .places
+            .coming
+            .as_ref()
+            .is_some_and(|p| p.consumes == consumes)
+            || self
+                .opening
+                .as_ref()
+                .is_some_and(|(p, _)| same_place(p, &placement))
+        {
+            return;
+        }
+        self.opening = None;
+        if let Some(place) = self.places.coming.take() {
+            self.leave(place);
+        }
+        if self
+            .places
+            .current
+            .as_ref()
+            .is_some_and(|p| p.consumes == consumes)
+        {
+            return;
+        }
+        if self.places.current.is_none() {
+            self.shut("opening the lanes");
+        }
+        self.backoff.reset();
+        self.begin(placement, Duration::ZERO);
+    }
+
+    fn begin(&mut self, placement: Placement, pause: Duration) {
+        let lanes = lanes_of(&consumes(&placement));
+        self.opening = Some((placement, open(self.pattern.another(), lanes, pause)));
+    }
+
+    /// A place could be opened, or is tried again after a pause.
+    fn opened(&mut self, source: S, opened: Result<(), bus::BusError>) {
+        let Some((placement, _)) = self.opening.take() else {
+            return;
+        };
+        let moving = self.places.current.is_some();
+        if let Err(error) = opened {
+            if moving {
+                tracing::warn!(%error, topic = placement.topic, "the new place cannot be opened; the old one is kept");
+            } else {
+                self.shut(&format!("{error}"));
+            }
+            let pause = self.backoff.next_delay(&mut rand::rng());
+            return self.begin(placement, pause);
+        }
+        if !moving {
+            self.shut("no canary came round yet");
+        }
+        let (limits, now_ms) = (self.settings.limits, self.now_ms());
+        let (consumes, link) = (consumes(&placement), LinkNumber(placement.link_number));
+        self.places.coming = Some(Place::new(consumes, source, link, limits, now_ms));
+    }
+
+    fn published(&mut self) {
+        let now_ms = self.now_ms();
+        if let Some(published) = self.ports.published.borrow_and_update().as_ref() {
+            self.places.published(published, self.settings.drain, now_ms);
+        }
+    }
+
+    fn take(&mut self, record: &Record) {
         match read(record, &self.pod) {
-            Ok(Read::Input(input)) => self.hub.route(input),
-            Ok(Read::Canary(link)) => {
-                let lane = Lane {
-                    topic: Arc::clone(&record.topic),
-                    partition: record.partition,
-                };
-                gate.seen(&lane, link, self.now_ms());
-                self.judge(gate);
+            Ok(Read::Input(input)) => {
+                arrived(&input);
+                trace::taken(record).in_scope(|| self.hub.route(input));
+            }
+            Ok(Read::Canary(link, number)) => {
+                history::note(
+                    "canary",
+                    || json!({ "lane": self.lane_name(record.partition), "number": number }),
+                );
+                self.places.seen(record, link, self.now_ms());
+                self.judge();
             }
             Ok(Read::Foreign) => counter!(FOREIGN_RECORDS).increment(1),
             Err(error) => {
                 counter!(POISON_RECORDS).increment(1);
                 let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
+                history::note(
+                    "quarantine",
+                    || json!({ "topic": &**topic, "partition": partition, "offset": offset }),
+                );
                 tracing::warn!(%error, %topic, partition, offset, "a record cannot be read and is passed over");
             }
         }
     }
 
-    async fn tick(&mut self, gate: &mut CanaryGate) {
+    async fn tick(&mut self) {
         let now_ms = self.now_ms();
-        self.judge(gate);
-        if let Some(age_ms) = gate.age_ms(now_ms) {
+        if let Some(place) = self.places.take_drained(now_ms) {
+            self.leave(place);
+        }
+        self.judge();
+        let ages = self.places.watched().map(|place| place.gate.age_ms(now_ms));
+        if let Some(age_ms) = ages.into_iter().flatten().next() {
             metrics::gauge!(CANARY_AGE).set(Duration::from_millis(age_ms).as_secs_f64());
         }
-        if !gate.wants_rebuild(now_ms) {
-            return;
+        let mut failed = None;
+        for place in self.places.watched().filter(|p| p.gate.wants_rebuild(now_ms)) {
+            tracing::warn!(
+                topic = place.consumes.topic,
+                "no canary came round for long: the consumer is replaced"
+            );
+            failed = place.source.rebuild().await.err().or(failed);
+            place.gate.rebuilt(self.hub.clock.mono_ms());
         }
-        tracing::warn!("no canary came round for long: the consumer is replaced");
-        if let Err(error) = self.source.rebuild().await {
+        if let Some(error) = failed {
             self.shut(&format!("the consumer could not be replaced: {error}"));
         }
-        gate.rebuilt(self.now_ms());
     }
 
-    /// Tells readiness and the lease whether the lanes are proven.
-    fn judge(&self, gate: &CanaryGate) {
-        let open = gate.is_open(self.now_ms());
-        if open {
+    /// Ends the consumer of a place that is of no more use; one at a time is waited for, beside the others.
+    fn leave(&mut self, place: Place<S>) {
+        let (before, next) = (self.closing.take(), close(place));
+        self.closing = Some(Box::pin(async move {
+            if let Some(before) = before {
+                before.await;
+            }
+            next.await;
+        }));
+    }
+
+    /// What the history calls the lane of a partition.
+    fn lane_name(&self, partition: i32) -> &'static str {
+        let urgent = self.ports.placement.borrow().as_ref().map(|p| p.urgent_partition);
+        if urgent == Some(partition) {
+            "urgent"
+        } else {
+            "normal"
+        }
+    }
+
+    /// Moves if the new place is proven, and tells readiness and the lease which place is.
+    fn judge(&mut self) {
+        let now_ms = self.now_ms();
+        if self.places.advance(now_ms) && self.places.old.is_some() {
+            tracing::info!("canaries came round at the new place: the pod moves");
+            // What is published may be this place already, by an earlier life.
+            self.published();
+        }
+        let proven = self.places.proven(now_ms).cloned();
+        if proven.is_some() {
             self.condition.ready();
-        } else if *self.fresh.borrow() {
+        } else if self.ports.proven.borrow().is_some() {
             self.condition.waiting("no canary came round of late");
         }
-        self.fresh
-            .send_if_modified(|fresh| std::mem::replace(fresh, open) != open);
+        self.tell(proven);
     }
 
     fn shut(&self, why: &str) {
         self.condition.waiting(why);
-        self.fresh.send_replace(false);
+        self.tell(None);
+    }
+
+    fn tell(&self, proven: Option<Consumes>) {
+        self.ports.proven.send_if_modified(|known| {
+            let changed = *known != proven;
+            *known = proven;
+            changed
+        });
     }
 
     fn now_ms(&self) -> u64 {
@@ -276,14 +349,51 @@ fn read(record: &Record, pod: &PodId) -> Result<Read, WireError> {
     }
     Ok(match message {
         ShardMessage::Input(input) => Read::Input(input),
-        ShardMessage::Canary { link, .. } => Read::Canary(link),
+        ShardMessage::Canary { link, number } => Read::Canary(link, number),
     })
 }
 
-fn lanes_of(placement: &Placement) -> [Lane; 2] {
-    let topic: Arc<str> = Arc::from(placement.topic.as_str());
-    [placement.normal_partition, placement.urgent_partition]
-        .map(|partition| Lane::new(Arc::clone(&topic), partition))
+/// The place that a placement names.
+fn consumes(placement: &Placement) -> Consumes {
+    Consumes {
+        topic: placement.topic.clone(),
+        normal: placement.normal_partition,
+        urgent: placement.urgent_partition,
+    }
+}
+
+fn same_place(one: &Placement, other: &Placement) -> bool {
+    consumes(one) == consumes(other)
+}
+
+/// The outcome of what is being opened, if anything is.
+async fn opened<S>(opening: &mut Option<(Placement, Opening<S>)>) -> (S, Result<(), bus::BusError>) {
+    match opening {
+        Some((_, opening)) => opening.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of what is being closed, if anything is.
+async fn closed(closing: &mut Option<Closing>) {
+    match closing {
+        Some(closing) => closing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells the history that a command's record has arrived, whatever becomes of it.
+fn arrived(input: &Input) {
+    if let Input::Record { incarnation, command } = input {
+        history::note("taken", || {
+            json!({
+                "id": command.id.to_string(), "cp": command.charge_point.as_str(), "version": command.version.0,
+                "dispatch": command.dispatch.0, "inc": incarnation.0, "attempt": command.attempt,
+                "priority": command.priority.number(),
+            })
+        });
+        failpoint::hit(failpoint::AFTER_CONSUME);
+    }
 }
 
 #[cfg(test)]

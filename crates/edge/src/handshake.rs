@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response, creat
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::connection::Outlet;
 use crate::metrics::reasons;
 
 /// The largest head of a request.
@@ -44,16 +45,27 @@ pub enum HandshakeError {
     #[error("the peer went away")]
     Io(#[from] io::Error),
     /// It was refused.
-    #[error("refused with {status}: {reason}")]
+    #[error("refused with {status}: {reason}, {target:?}")]
     Refused {
         /// The HTTP status.
         status: u16,
         /// One of [`reasons`].
         reason: &'static str,
+        /// What it asked for, where that could be read, which may name the charger.
+        target: Box<str>,
     },
 }
 
 impl HandshakeError {
+    /// Whether the request was at fault, and not the network or the edge's own state.
+    #[must_use]
+    pub fn is_the_chargers_fault(&self) -> bool {
+        match self {
+            Self::Refused { reason, .. } => ![reasons::NOT_READY, reasons::TOO_MANY].contains(reason),
+            Self::Timeout | Self::Io(_) => false,
+        }
+    }
+
     /// The value of the label `reason` of `gateway_connection_errors_total`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -108,14 +120,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Upgrade<S> {
         mut self,
         limit: Duration,
         config: WebSocketConfig,
-    ) -> Result<WebSocketStream<S>, HandshakeError> {
+    ) -> Result<WebSocketStream<Outlet<S>>, HandshakeError> {
         let mut head = Vec::with_capacity(256);
         write_response(&mut head, &self.response).map_err(io::Error::other)?;
         let write = self.stream.write_all(&head);
         tokio::time::timeout(limit, write)
             .await
             .map_err(|_| HandshakeError::Timeout)??;
-        Ok(WebSocketStream::from_partially_read(self.stream, self.rest, Role::Server, Some(config)).await)
+        let stream = Outlet::new(self.stream);
+        Ok(WebSocketStream::from_partially_read(stream, self.rest, Role::Server, Some(config)).await)
     }
 }
 
@@ -143,6 +156,11 @@ fn judge(
     request: &Request,
     door: &impl Door,
 ) -> Result<(ChargePointId, Option<ocpp::Version>, Response), HandshakeError> {
+    let refused = |status, reason| HandshakeError::Refused {
+        status,
+        reason,
+        target: request.uri().path().into(),
+    };
     let mut response = create_response(request).map_err(|_| refused(400, reasons::BAD_REQUEST))?;
     if let Some(reason) = door.refusal() {
         return Err(refused(503, reason));
@@ -165,13 +183,31 @@ fn judge(
     Ok((charge_point, version, response))
 }
 
+/// Refuses what could not be read.
 fn refused(status: u16, reason: &'static str) -> HandshakeError {
-    HandshakeError::Refused { status, reason }
+    HandshakeError::Refused {
+        status,
+        reason,
+        target: "".into(),
+    }
+}
+
+/// What a refused peer reads: what is wrong and what would be right.
+fn explanation(reason: &'static str) -> &'static str {
+    match reason {
+        reasons::HEAD_TOO_LARGE => "the head of the request is larger than 8 KiB",
+        reasons::BAD_IDENTITY => {
+            "the last part of the path must be the charge point's identity, percent-encoded, at most 48 characters"
+        }
+        reasons::NOT_READY => "the gateway is not ready, try again in a few seconds",
+        reasons::TOO_MANY => "the gateway has no room for another connection, try again in a few seconds",
+        _ => "this is no well-formed upgrade to a WebSocket (RFC 6455)",
+    }
 }
 
 /// Tells the peer of a refusal. One that does not listen has its connection closed all the same.
 async fn answered(stream: &mut (impl AsyncWrite + Unpin), error: HandshakeError) -> HandshakeError {
-    if let HandshakeError::Refused { status, .. } = &error {
+    if let HandshakeError::Refused { status, reason, .. } = &error {
         let text = match status {
             400 => "Bad Request",
             404 => "Not Found",
@@ -179,9 +215,13 @@ async fn answered(stream: &mut (impl AsyncWrite + Unpin), error: HandshakeError)
             _ => "Service Unavailable",
         };
         let retry = if *status == 503 { "Retry-After: 5\r\n" } else { "" };
-        let head =
-            format!("HTTP/1.1 {status} {text}\r\nConnection: close\r\n{retry}Content-Length: 0\r\n\r\n");
-        let told = stream.write_all(head.as_bytes()).await;
+        let body = explanation(reason);
+        let answer = format!(
+            "HTTP/1.1 {status} {text}\r\nConnection: close\r\n{retry}Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: {}\r\n\r\n{body}\n",
+            body.len() + 1
+        );
+        let told = stream.write_all(answer.as_bytes()).await;
         if told.is_ok() && stream.shutdown().await.is_err() {
             tracing::debug!("the refused peer did not wait");
         }

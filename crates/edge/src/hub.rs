@@ -5,13 +5,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
-use chassis::{MonoClock, Readiness};
-use domain::edge::{EdgeSettings, Failed, Input, Socket};
+use chassis::{MonoClock, Readiness, history};
+use domain::command::RedeliveryClass;
+use domain::edge::{EdgeSettings, Failed, Input, Socket, Terms};
 use domain::ids::{ChargePointId, CommandId, Version, stable_hash};
 use ocpp::AnswerPolicy;
+use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::clock::EdgeClock;
+use crate::complaints::Complaints;
 use crate::config::EdgeConfig;
 use crate::link::LinkQueue;
 use crate::metrics::Meters;
@@ -32,6 +35,8 @@ pub struct Hub {
     pub limits: Limits,
     /// What is counted often.
     pub meters: Meters,
+    /// What chargers did wrong.
+    pub complaints: Complaints,
     /// Whether the edge may take chargers.
     pub readiness: Readiness,
     open: AtomicUsize,
@@ -54,6 +59,8 @@ pub struct Limits {
     pub call_timeout_ms: u64,
     /// How long a charger may take nothing of what is written to it.
     pub write_timeout_ms: u64,
+    /// Whether spans are exported, so that what chargers say begins one.
+    pub traced: bool,
 }
 
 impl Hub {
@@ -64,6 +71,7 @@ impl Hub {
         let shard = |index| Shard::new(EdgeSettings::default(), index as u64, count as u64);
         Self {
             shards: (0..count).map(shard).collect(),
+            complaints: Complaints::logged(mono.clone()),
             clock: EdgeClock::new(mono),
             queue: LinkQueue::new(config.link.max_queue),
             upstream,
@@ -87,11 +95,37 @@ impl Hub {
         }
     }
 
-    /// Gives an input to the shard that it is about. One that names a command only goes to all: the shards that do
-    /// not know the command pass it over.
+    /// Gives an input of a router to its shard: that of the charger `about`, where the router named one. A version that
+    /// a registration brought goes into the history.
+    pub fn take(&self, about: Option<ChargePointId>, input: Input) {
+        let registered = match &input {
+            Input::Registered { charge_point, .. } if history::is_on() => Some(charge_point.clone()),
+            _ => None,
+        };
+        match about {
+            Some(charge_point) => self.input(&charge_point, input),
+            None => self.route(input),
+        }
+        let Some(charge_point) = registered else { return };
+        if let Some((socket, version)) = self.shard(&charge_point).holds(&charge_point) {
+            history::note(
+                "version",
+                || json!({ "cp": charge_point.as_str(), "socket": socket.0, "version": version.0 }),
+            );
+        }
+    }
+
+    /// Gives an input to the shard that it is about. One that names a command and nothing else goes to all: the shards
+    /// that do not know the command pass it over.
     pub fn route(&self, input: Input) {
         match &input {
-            Input::Registered { charge_point, .. }
+            Input::Opened { charge_point, .. }
+            | Input::Closed { charge_point, .. }
+            | Input::Wrote { charge_point, .. }
+            | Input::NotWritten { charge_point, .. }
+            | Input::Answer { charge_point, .. }
+            | Input::CallTimeout { charge_point, .. }
+            | Input::Registered { charge_point, .. }
             | Input::RegisterRefused { charge_point, .. }
             | Input::Kick { charge_point, .. }
             | Input::Cancel { charge_point, .. }
@@ -109,7 +143,18 @@ impl Hub {
                     shard.input(self.clock.now(), input, &self.queue);
                 }
             }
-            _ => self.input_all(&input),
+            Input::Grant { .. }
+            | Input::IntentRefused { .. }
+            | Input::NonWriteConfirmed { .. }
+            | Input::AnswerConfirmed { .. }
+            | Input::Failed(Failed::Command(_))
+            | Input::LinkUp
+            | Input::LinkDown
+            | Input::IncarnationTaken(_)
+            | Input::LeaseLapsed
+            | Input::LeaseRenewed
+            | Input::EpochChanged
+            | Input::Tick => self.input_all(&input),
         }
     }
 
@@ -141,8 +186,13 @@ impl Hub {
         self.meters.connections.increment(1);
         self.meters.active.increment(1.0);
         self.upstream.connected(charge_point, version);
-        self.shard(charge_point)
-            .open(self.clock.now(), charge_point, version.subprotocol(), &self.queue)
+        let shard = self.shard(charge_point);
+        let socket = shard.open(self.clock.now(), charge_point, version.subprotocol(), &self.queue);
+        history::note(
+            "open",
+            || json!({ "cp": charge_point.as_str(), "socket": socket.0 }),
+        );
+        socket
     }
 
     /// A connection ended.
@@ -169,6 +219,29 @@ impl Hub {
     #[must_use]
     pub fn may_write(&self, charge_point: &ChargePointId, id: CommandId) -> bool {
         self.shard(charge_point).may_write(id, self.clock.now())
+    }
+
+    /// Notes in the history that a CALL is about to be written, and under which terms.
+    pub fn note_write(&self, charge_point: &ChargePointId, socket: Socket, id: CommandId, terms: &Terms) {
+        history::note("write", || {
+            let now = self.clock.now();
+            json!({
+                "id": id.to_string(), "cp": charge_point.as_str(), "socket": socket.0,
+                "version": terms.version.0, "dispatch": terms.dispatch.0, "inc": terms.incarnation.0,
+                "attempt": terms.attempt, "unsafe": terms.class == RedeliveryClass::Unsafe,
+                "nonce": terms.nonce.map(|nonce| nonce.0), "priority": terms.priority.number(),
+                "deadline_us": terms.deadline.0, "redis_upper_us": now.redis_upper.0,
+                "lease_until_m_us": self.clock.machine_us(now.lease_until_mono_us),
+            })
+        });
+    }
+
+    /// Notes that the socket took no byte of what [`Hub::note_write`] announced.
+    pub fn note_unwritten(&self, charge_point: &ChargePointId, socket: Socket, id: CommandId) {
+        history::note(
+            "unwritten",
+            || json!({ "id": id.to_string(), "cp": charge_point.as_str(), "socket": socket.0 }),
+        );
     }
 
     /// The highest connection version that this edge holds.
@@ -205,6 +278,7 @@ impl Limits {
             close_linger_ms: ocpp.close_linger_ms,
             call_timeout_ms: ocpp.call_timeout_ms,
             write_timeout_ms: ocpp.write_timeout_ms,
+            traced: config.telemetry.otlp_endpoint.is_some(),
         }
     }
 }

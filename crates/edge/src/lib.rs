@@ -7,10 +7,12 @@
 pub mod app;
 pub mod canary;
 pub mod clock;
+pub mod complaints;
 pub mod config;
 pub mod connection;
 pub mod consumer;
 pub mod error;
+pub mod failpoint;
 pub mod handshake;
 pub mod hub;
 pub mod link;
@@ -20,6 +22,7 @@ pub mod shard;
 #[cfg(test)]
 mod testing;
 pub mod timers;
+mod trace;
 pub mod upstream;
 
 pub use app::App;

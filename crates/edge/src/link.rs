@@ -9,9 +9,11 @@ mod queue;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::{Backoff, Condition};
+use chassis::{Backoff, Condition, history};
+use domain::dispatch::Consumes;
 use domain::edge::{Failed, Input};
 use rand::seq::SliceRandom;
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -42,8 +44,10 @@ pub struct Link {
     keeper: LeaseKeeper,
     /// Where the edge consumes, for the consumer.
     placement: watch::Sender<Option<proto::Placement>>,
-    /// Whether both lanes are proven, from the consumer.
-    fresh: watch::Receiver<bool>,
+    /// Where routers were told to send, for the consumer.
+    published: watch::Sender<Option<Consumes>>,
+    /// Where both lanes are proven, from the consumer.
+    proven: watch::Receiver<Option<Consumes>>,
     link_ready: Condition,
     lease_ready: Condition,
     /// The edge drains: say so.
@@ -62,8 +66,10 @@ pub struct LinkParts {
     pub lease: LeaseSettings,
     /// Where the edge consumes.
     pub placement: watch::Sender<Option<proto::Placement>>,
-    /// Whether both lanes are proven.
-    pub fresh: watch::Receiver<bool>,
+    /// Where routers were told to send.
+    pub published: watch::Sender<Option<Consumes>>,
+    /// Where both lanes are proven.
+    pub proven: watch::Receiver<Option<Consumes>>,
     /// Cancelled when the edge begins to drain.
     pub goodbye: CancellationToken,
 }
@@ -86,7 +92,8 @@ impl Link {
             config,
             lease,
             placement,
-            fresh,
+            published,
+            proven,
             goodbye,
         } = parts;
         let link_ready = hub.readiness.condition(conditions::ROUTER);
@@ -98,7 +105,8 @@ impl Link {
             config,
             keeper,
             placement,
-            fresh,
+            published,
+            proven,
             link_ready,
             lease_ready,
             goodbye,
@@ -244,7 +252,7 @@ impl Link {
         match wire::map::link::input(item) {
             Ok(Some(Input::Failed(Failed::Renewal(request))))
                 if self.keeper.failed(request, self.hub.clock.mono_us()) => {}
-            Ok(Some(input)) => self.hub.route(input),
+            Ok(Some(input)) => self.hub.take(wire::map::link::charge_point_of(item), input),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the router said something that cannot be read"),
         }
@@ -274,7 +282,18 @@ impl Link {
                         self.hub.clock.learn(sent_us, domain::ids::Micros(redis_now_us));
                     }
                     self.hub.clock.hold_lease(until_us);
+                    history::note("lease", || {
+                        let until_m_us = self.hub.clock.machine_us(until_us);
+                        json!({ "inc": self.keeper.incarnation().0, "until_m_us": until_m_us })
+                    });
                     self.lease_ready.ready();
+                }
+                Effect::Published(place) => {
+                    self.published.send_if_modified(|known| {
+                        let changed = known.as_ref() != Some(&place);
+                        *known = Some(place);
+                        changed
+                    });
                 }
                 Effect::Taken(incarnation) => {
                     tracing::info!(%incarnation, "a new life");
@@ -289,6 +308,7 @@ impl Link {
                 Effect::Lapsed => {
                     tracing::warn!("the lease lapsed: a new life is needed");
                     self.hub.clock.end_lease();
+                    history::note("lapsed", || json!({ "inc": self.keeper.last_incarnation().0 }));
                     self.lease_ready.waiting("the lease lapsed");
                     self.hub.input_all(&Input::LeaseLapsed);
                 }
@@ -306,14 +326,14 @@ impl Link {
             return Err(LinkError::Overflow);
         }
         metrics::gauge!(LINK_QUEUE).set(f64::from(u32::try_from(self.hub.queue.len()).unwrap_or(u32::MAX)));
-        let fresh = *self.fresh.borrow();
+        let proven = self.proven.borrow().clone();
         if self.keeper.incarnation().0 > 0 && !self.hub.clock.now().lease_is_held() {
             self.lease_ready.waiting("no renewal was confirmed in time");
-        } else if self.keeper.incarnation().0 == 0 && !fresh {
+        } else if self.keeper.incarnation().0 == 0 && proven.is_none() {
             self.lease_ready
                 .waiting("the lanes are not proven by canaries yet");
         }
-        if let Some(item) = self.keeper.due(now_us, fresh, self.hub.floor()) {
+        if let Some(item) = self.keeper.due(now_us, proven.as_ref(), self.hub.floor()) {
             self.hub.queue.push(item);
         }
         Ok(())

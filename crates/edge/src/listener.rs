@@ -91,7 +91,12 @@ async fn serve(
     permit: OwnedSemaphorePermit,
     draining: CancellationToken,
 ) {
-    let established = Box::pin(draining.run_until_cancelled_owned(establish(stream, hub, limit))).await;
+    let peer = stream
+        .peer_addr()
+        .map(|peer| peer.to_string())
+        .unwrap_or_default();
+    let handshake = establish(stream, Arc::clone(&hub), limit);
+    let established = Box::pin(draining.run_until_cancelled_owned(handshake)).await;
     match established {
         Some(Ok(Some(connection))) => {
             drop(permit);
@@ -100,7 +105,10 @@ async fn serve(
         Some(Ok(None)) | None => {}
         Some(Err(error)) => {
             connection_error(error.reason());
-            tracing::debug!(%error, "no connection");
+            match error.is_the_chargers_fault() {
+                true => hub.complaints.say(&peer, error.reason(), &error),
+                false => tracing::debug!(peer, %error, "no connection"),
+            }
         }
     }
 }
@@ -121,7 +129,12 @@ async fn establish(
             reason: "no OCPP version in common".into(),
         };
         let told = tokio::time::timeout(limit, ws.send(Message::Close(Some(frame)))).await;
-        tracing::debug!(%charge_point, told = told.is_ok(), "no OCPP version in common");
+        let detail = match told {
+            Ok(_) => "no OCPP version in common",
+            Err(_) => "no OCPP version in common, and it did not take the close",
+        };
+        hub.complaints
+            .say(charge_point.as_str(), reasons::NO_SUBPROTOCOL, detail);
         return Ok(None);
     };
     Ok(Connection::new(ws, hub, charge_point, version))

@@ -7,5 +7,14 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    chassis::run_service::<edge::App>()
+    #[cfg(feature = "mutants")]
+    plant();
+    chassis::run_service::<edge::App>(env!("CARGO_PKG_DESCRIPTION"))
+}
+
+/// A build for the harness has the bug that the environment names.
+#[cfg(feature = "mutants")]
+fn plant() {
+    let name = std::env::var("HOLDFAST_TEST_MUTANT").unwrap_or_default();
+    domain::mutant::plant(domain::mutant::Mutant::from_name(&name));
 }

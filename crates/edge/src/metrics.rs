@@ -76,7 +76,11 @@ pub mod reasons {
     pub const IDLE: &str = "idle";
     /// The charger did not take a message in time.
     pub const SLOW: &str = "slow_consumer";
-    /// All of them.
+    /// A message that is no OCPP-J. The connection goes on, so this is in lines only; [`super::MESSAGES_BAD`] counts.
+    pub const MALFORMED: &str = "malformed_message";
+    /// Another connection of the same identity: the older one is closed, so this is in lines only.
+    pub const DUPLICATE: &str = "duplicate_identity";
+    /// All that a connection fails or is refused for.
     pub const ALL: [&str; 13] = [
         HANDSHAKE_TIMEOUT,
         BAD_REQUEST,

@@ -4,19 +4,26 @@
 //! puts something into a mailbox wakes it after the lock is given back. Leaves out the sockets themselves.
 
 mod drain;
+mod slots;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use domain::edge::{CloseReason, EdgeMachine, EdgeSettings, EdgeTime, Input, Item, Output, Socket, Write};
 use domain::ids::{ChargePointId, CommandId, Nonce, Version};
+use tracing::Span;
+
+use self::slots::{Slot, socket_of};
+
+/// Spans that are kept in one shard.
+const MAX_SPANS: usize = 1_024;
 
 /// Something for a connection to do.
 #[derive(Debug)]
 pub enum Outbound {
     /// Write a CALL.
-    Call(Box<Write>),
+    Call(Box<Call>),
     /// Write a text.
     Text(String),
     /// Send a ping.
@@ -25,6 +32,15 @@ pub enum Outbound {
     Timer,
     /// Close, with a WebSocket close code.
     Close(u16, &'static str),
+}
+
+/// A CALL on its way to its connection.
+#[derive(Debug)]
+pub struct Call {
+    /// What to write.
+    pub write: Write,
+    /// The span of the record that it comes from; none where there is no trace.
+    pub span: Span,
 }
 
 /// What waits for one connection.
@@ -60,18 +76,10 @@ struct State {
     free: Vec<u32>,
     /// When which connection wants to be woken, in milliseconds.
     timers: BTreeSet<(u64, Socket)>,
+    /// The spans of traced commands that were taken and not written yet, the latest only.
+    spans: BTreeMap<CommandId, Span>,
     /// Reused between calls.
     outputs: Vec<Output>,
-}
-
-/// A connection's place. A million of these may live in one process.
-#[derive(Debug, Default)]
-struct Slot {
-    /// Odd while a connection lives here; grows with each, so that a number is never given twice.
-    generation: u32,
-    last_seen_s: u32,
-    waker: Option<Waker>,
-    mailbox: Option<Box<Mailbox>>,
 }
 
 impl Shard {
@@ -79,13 +87,14 @@ impl Shard {
     #[must_use]
     pub fn new(settings: EdgeSettings, index: u64, count: u64) -> Self {
         let machine = EdgeMachine::new(settings, index, count);
-        let (slots, free, timers, outputs) = Default::default();
+        let (slots, free, timers, spans, outputs) = Default::default();
         Self {
             state: Mutex::new(State {
                 machine,
                 slots,
                 free,
                 timers,
+                spans,
                 outputs,
             }),
         }
@@ -135,8 +144,8 @@ impl Shard {
         let mut state = self.lock();
         let mailbox = state.give_slot_back(socket).unwrap_or_default();
         let calls = mailbox.iter().filter_map(|out| {
-            if let Outbound::Call(w) = out {
-                Some(w.id)
+            if let Outbound::Call(call) = out {
+                Some(call.write.id)
             } else {
                 None
             }
@@ -250,21 +259,26 @@ impl Shard {
         self.lock().machine.version_of(charge_point)
     }
 
+    /// The socket and the version of a charger's connection, once it is registered.
+    #[must_use]
+    pub fn holds(&self, charge_point: &ChargePointId) -> Option<(Socket, Version)> {
+        let state = self.lock();
+        let socket = state.machine.socket_of(charge_point)?;
+        Some((socket, state.machine.version_of(charge_point)?))
+    }
+
     /// A panic under the lock would poison it; the state is whole after each step of the machine.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slot {
-    fn is_live(&self) -> bool {
-        self.generation % 2 == 1
-    }
-}
-
 impl State {
     fn handle(&mut self, time: EdgeTime, input: Input, sink: &impl ItemSink, wakers: &mut Vec<Waker>) {
         let mut nonces = || Nonce(rand::random::<u64>().max(1));
+        if let Input::Record { command, .. } = &input {
+            self.keep_span(command.id);
+        }
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let mut outputs = std::mem::take(&mut self.outputs);
@@ -273,6 +287,20 @@ impl State {
                 inputs.extend(self.perform(output, sink, wakers));
             }
             self.outputs = outputs;
+        }
+    }
+
+    /// Keeps the span in which a record is taken until the CALL is written, which may be much later. Without a trace
+    /// there is none.
+    fn keep_span(&mut self, id: CommandId) {
+        let span = Span::current();
+        if span.is_disabled() {
+            return;
+        }
+        self.spans.insert(id, span);
+        if self.spans.len() > MAX_SPANS {
+            // Ids grow with time: the first is the oldest.
+            self.spans.pop_first();
         }
     }
 
@@ -292,11 +320,11 @@ impl State {
             .and_then(|slot| slot.mailbox.take())
             .unwrap_or_default();
         for out in *mailbox {
-            let Outbound::Call(write) = out else { continue };
+            let Outbound::Call(call) = out else { continue };
             let input = Input::NotWritten {
                 charge_point: charge_point.clone(),
                 socket,
-                id: write.id,
+                id: call.write.id,
             };
             self.handle(time, input, sink, wakers);
         }
@@ -314,7 +342,9 @@ impl State {
                 wakers.extend(self.post(socket, Outbound::Close(1008, reason)));
             }
             Output::Write(write) if self.slot(write.socket).is_some() => {
-                wakers.extend(self.post(write.socket, Outbound::Call(write)));
+                let span = self.spans.remove(&write.id).unwrap_or_else(Span::none);
+                let call = Box::new(Call { write: *write, span });
+                wakers.extend(self.post(call.write.socket, Outbound::Call(call)));
             }
             Output::Write(write) => {
                 let Write {
@@ -332,52 +362,6 @@ impl State {
         }
         None
     }
-
-    fn slot(&mut self, socket: Socket) -> Option<&mut Slot> {
-        let (index, generation) = parts_of(socket);
-        self.slots
-            .get_mut(index as usize)
-            .filter(|slot| slot.generation == generation && slot.is_live())
-    }
-
-    fn post(&mut self, socket: Socket, out: Outbound) -> Option<Waker> {
-        let slot = self.slot(socket)?;
-        slot.mailbox.get_or_insert_default().push_back(out);
-        slot.waker.clone()
-    }
-
-    fn take_slot(&mut self, time: EdgeTime) -> Socket {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        });
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return Socket(0);
-        };
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.last_seen_s = u32::try_from(time.mono_us / 1_000_000).unwrap_or(u32::MAX);
-        socket_of(index, slot.generation)
-    }
-
-    fn give_slot_back(&mut self, socket: Socket) -> Option<Box<Mailbox>> {
-        let slot = self.slot(socket)?;
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.waker = None;
-        let mailbox = slot.mailbox.take();
-        self.free.push(parts_of(socket).0);
-        mailbox
-    }
-}
-
-fn socket_of(index: u32, generation: u32) -> Socket {
-    Socket(u64::from(generation) << 32 | u64::from(index))
-}
-
-fn parts_of(socket: Socket) -> (u32, u32) {
-    (
-        u32::try_from(socket.0 & u64::from(u32::MAX)).unwrap_or_default(),
-        u32::try_from(socket.0 >> 32).unwrap_or_default(),
-    )
 }
 
 fn wake(wakers: impl IntoIterator<Item = Waker>) {

@@ -19,8 +19,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wire::gateway::link::v1::up_item::Item;
 
+use crate::complaints::Complaints;
 use crate::config::EdgeConfig;
-use crate::connection::Connection;
+use crate::connection::{Connection, Outlet};
 use crate::hub::Hub;
 use crate::shard::Sweep;
 use crate::upstream::{Confirmation, EventSink, NotTaken, Upstream};
@@ -33,6 +34,8 @@ pub(crate) const LIFE: Incarnation = Incarnation(7);
 /// A sink that keeps events, and confirms them when it is told to.
 pub(crate) struct FakeSink {
     pub(crate) events: Mutex<VecDeque<serde_json::Value>>,
+    /// The headers that each event would have.
+    pub(crate) headers: Mutex<Vec<bus::Headers>>,
     verdict: watch::Sender<Option<bool>>,
     full: AtomicBool,
 }
@@ -40,9 +43,10 @@ pub(crate) struct FakeSink {
 impl FakeSink {
     /// `verdict` is what becomes of events: durable, lost, or nothing yet.
     pub(crate) fn new(verdict: Option<bool>) -> Arc<Self> {
-        let (events, full) = Default::default();
+        let (events, headers, full) = Default::default();
         Arc::new(Self {
             events,
+            headers,
             verdict: watch::channel(verdict).0,
             full,
         })
@@ -80,6 +84,7 @@ impl EventSink for FakeSink {
     }
 
     fn send_and_forget(&self, _: &str, event: Vec<u8>) {
+        self.headers.lock().unwrap().push(crate::trace::headers());
         self.events
             .lock()
             .unwrap()
@@ -92,6 +97,8 @@ pub(crate) struct Bench {
     pub(crate) hub: Arc<Hub>,
     pub(crate) sink: Arc<FakeSink>,
     pub(crate) hand: ManualClock,
+    /// What was said of chargers, each as `charger reason`.
+    pub(crate) complaints: Arc<Mutex<Vec<String>>>,
 }
 
 impl Bench {
@@ -104,7 +111,13 @@ impl Bench {
         hand.advance(Duration::from_secs(1));
         let sink = FakeSink::new(verdict);
         let upstream = Upstream::new(Arc::clone(&sink) as _, PodId::parse("edge-1").unwrap());
-        let hub = Hub::new(config, clock.clone(), upstream, Readiness::new(clock));
+        let mut hub = Hub::new(config, clock.clone(), upstream, Readiness::new(clock.clone()));
+        let complaints = Arc::<Mutex<Vec<String>>>::default();
+        let said = Arc::clone(&complaints);
+        hub.complaints = Complaints::told(clock, move |complaint| {
+            let line = format!("{} {}", complaint.charge_point_id, complaint.reason);
+            said.lock().unwrap().push(line);
+        });
         hub.clock.learn(hub.clock.mono_us(), Micros(1_000_000_000));
         hub.clock.hold_lease(3_600_000_000);
         hub.queue.open();
@@ -114,6 +127,7 @@ impl Bench {
             hub: Arc::new(hub),
             sink,
             hand,
+            complaints,
         }
     }
 
@@ -131,6 +145,7 @@ impl Bench {
         bytes: usize,
     ) -> Charger {
         let (near, far) = tokio::io::duplex(bytes);
+        let near = Outlet::new(near);
         let ws = WebSocketStream::from_raw_socket(near, Role::Server, Some(self.hub.limits.websocket)).await;
         let charge_point = ChargePointId::parse(id).unwrap();
         let connection = Connection::new(ws, Arc::clone(&self.hub), charge_point.clone(), ocpp).unwrap();

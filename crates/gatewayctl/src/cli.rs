@@ -1,13 +1,16 @@
 //! The command line's grammar. Leaves out what the verbs do and where defaults come from.
 
+pub(crate) mod dlq;
+pub(crate) mod times;
 pub(crate) mod values;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use prost_types::Timestamp;
 
+use crate::cli::dlq::DlqVerb;
+use crate::cli::times::{Deadline, Period};
 use crate::cli::values::{Address, Span};
 use crate::exit;
 
@@ -70,6 +73,9 @@ pub(crate) enum Verb {
     /// Look at the connections of charge points
     #[command(subcommand)]
     Conn(ConnVerb),
+    /// Look at dead letters, replay them, remove them
+    #[command(subcommand)]
+    Dlq(DlqVerb),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -90,12 +96,8 @@ pub(crate) struct SendArgs {
     /// How urgent it is
     #[arg(long, value_enum, default_value_t = Priority::Normal)]
     pub(crate) priority: Priority,
-    /// Give up after this long, counted from now by this machine's clock [default: the router's]
-    #[arg(long, value_name = "DURATION", conflicts_with = "deadline_at")]
-    pub(crate) deadline: Option<Span>,
-    /// Give up at this moment, RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = values::timestamp)]
-    pub(crate) deadline_at: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) until: Deadline,
     /// Makes a repetition find the first call's command instead of sending another [default: a new UUID]
     #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) idempotency_key: Option<String>,
@@ -116,6 +118,9 @@ pub(crate) struct ListArgs {
     /// Only these states; may be repeated or separated by commas
     #[arg(long = "state", value_enum, value_delimiter = ',')]
     pub(crate) states: Vec<State>,
+    /// When they were created.
+    #[command(flatten)]
+    pub(crate) period: Period,
     #[command(flatten)]
     pub(crate) extent: Extent,
 }
@@ -129,6 +134,13 @@ pub(crate) struct Extent {
     /// Read all of them
     #[arg(long, conflicts_with = "limit")]
     pub(crate) all: bool,
+}
+
+impl Extent {
+    /// How many entries are wanted; none for all.
+    pub(crate) fn wanted(&self) -> Option<u32> {
+        (!self.all).then_some(self.limit)
+    }
 }
 
 /// What `conn` does.

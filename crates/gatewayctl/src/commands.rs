@@ -2,7 +2,9 @@
 //! the looks (`view`, `table`) and the choice of a router (`routers`).
 
 mod conn;
+mod dlq;
 mod list;
+mod payload;
 mod send;
 mod watch;
 
@@ -12,8 +14,8 @@ use std::time::SystemTime;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use serde::Serialize;
-use tonic::Code;
 use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
 use wire::gateway::command::v1::command_service_client::CommandServiceClient;
 use wire::gateway::command::v1::{CancelCommandRequest, Command, CommandState, GetCommandRequest};
 
@@ -21,7 +23,7 @@ use crate::Io;
 use crate::cli::{Cli, ConnVerb, Output, Verb};
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
-use crate::routers::Routers;
+use crate::routers::{self, Routers};
 use crate::settings::Settings;
 use crate::table;
 use crate::view::command::CommandView;
@@ -60,15 +62,24 @@ impl<'a> Session<'a> {
             Verb::Cancel { command_id } => self.cancel(command_id).await,
             Verb::Conn(ConnVerb::Get { charge_point }) => self.connection(charge_point).await,
             Verb::Conn(ConnVerb::List { pod, extent }) => self.connections(pod, &extent).await,
+            Verb::Dlq(verb) => self.dead_letters(verb).await,
             Verb::Completion { shell } => completion(shell, self.io.stdout),
         }
+    }
+
+    /// Asks whichever router answers; who waits long is told why.
+    async fn ask<M: Clone, T>(
+        &mut self,
+        message: M,
+        operation: impl AsyncFnMut(Channel, Request<M>) -> Result<T, Status>,
+    ) -> Result<T, Failure> {
+        self.routers.call(self.io.stderr, message, operation).await
     }
 
     async fn fetch(&mut self, command_id: String) -> Result<Command, Failure> {
         let request = GetCommandRequest { command_id };
         let reply = self
-            .routers
-            .call(request, async |channel, request| {
+            .ask(request, async |channel, request| {
                 client(channel).get_command(request).await
             })
             .await?;
@@ -83,8 +94,7 @@ impl<'a> Session<'a> {
             command_id: command_id.clone(),
         };
         let reply = self
-            .routers
-            .call(request, async |channel, request| {
+            .ask(request, async |channel, request| {
                 client(channel).cancel_command(request).await
             })
             .await;
@@ -130,9 +140,8 @@ impl<'a> Session<'a> {
     }
 
     /// Tells the operator something that is not a result.
-    fn note(&mut self, text: &str) -> Result<(), Failure> {
-        writeln!(self.io.stderr, "{text}")?;
-        Ok(())
+    fn note(&mut self, text: &str) {
+        routers::tell(self.io.stderr, text);
     }
 }
 

@@ -38,11 +38,12 @@ pub(crate) const HELP: &str = "\
 Exit status:
    0  done; with --wait or watch: the charger answered with a result
    1  with --wait or watch: the command failed, expired or was cancelled
-   2  wrong command line, environment or config file
-   3  not found
+   2  wrong command line, payload, environment or config file
+   3  not known: the command, the charge point or the dead letter
    4  invalid argument; each refused field is named
-   5  no router available; the effect of a send is unknown until it is repeated with its idempotency key
-   6  conflict: idempotency key used for another command, or the command has already ended
+   5  no router available; if one may have heard a send, repeat that with its idempotency key
+   6  conflict: idempotency key used for another command, the command has already ended, a dead letter cannot be
+      replayed (of many: some could not)
    7  resource exhausted: a queue or a budget is full
    8  no answer within --timeout; like 5
    9  with --wait or watch: the charger answered with a CALLERROR

@@ -1,9 +1,12 @@
-//! Calls to whichever router is available: addresses in order, a timeout a call, rounds with backoff.
+//! Calls to whichever router is available: addresses in order, a timeout a call, rounds with backoff. Whoever waits is
+//! told so on the stream that each call takes.
 //!
-//! Only calls that are safe to repeat go through here: reads, and sends that carry an idempotency key; `cancel` settles
-//! its own repetition. Leaves out what is asked and what the answers mean.
+//! Only calls that are safe to repeat go through here: reads, sends that carry an idempotency key, and replays, whose
+//! key is the dead letter; `cancel` and `purge` settle their own repetition. Leaves out what is asked and what the
+//! answers mean.
 
 use std::error::Error;
+use std::io::Write;
 use std::time::Duration;
 
 use tokio::time;
@@ -13,6 +16,7 @@ use tonic::{Code, Request, Status};
 use crate::cli::values::Address;
 use crate::failure::{Failure, with_causes};
 use crate::settings::Settings;
+use crate::view::printable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -27,6 +31,7 @@ pub(crate) struct Routers {
     timeout: Duration,
     retries: u32,
     attempts: u32,
+    reached: bool,
 }
 
 struct Target {
@@ -60,18 +65,20 @@ impl Routers {
             timeout: settings.timeout,
             retries: settings.retries,
             attempts: 0,
+            reached: false,
         })
     }
 
     /// Calls until a router answers, and repeats the call where the effect is open. `message` must therefore be safe to
-    /// send twice.
+    /// send twice. What is waited for is told to `notes`.
     pub(crate) async fn call<M: Clone, T>(
         &mut self,
+        notes: &mut dyn Write,
         message: M,
         mut operation: impl AsyncFnMut(Channel, Request<M>) -> Result<T, Status>,
     ) -> Result<T, Failure> {
         let timeout = self.timeout;
-        self.stream(async |channel| {
+        self.stream(notes, async |channel| {
             let mut request = Request::new(message.clone());
             request.set_timeout(timeout);
             operation(channel, request).await
@@ -82,12 +89,15 @@ impl Routers {
     /// As [`Self::call`], without a limit on the time that the answer's stream may last.
     pub(crate) async fn stream<T>(
         &mut self,
+        notes: &mut dyn Write,
         mut operation: impl AsyncFnMut(Channel) -> Result<T, Status>,
     ) -> Result<T, Failure> {
-        self.attempts = 0;
+        (self.attempts, self.reached) = (0, false);
         let mut misses = Vec::new();
+        let mut told = Vec::new();
         for round in 0..=self.retries {
             if round > 0 {
+                self.tell_again(notes, round, &misses, &mut told);
                 time::sleep(backoff(round)).await;
             }
             misses.clear();
@@ -105,7 +115,24 @@ impl Routers {
         Err(Failure::NoRouter {
             reasons: misses.into_iter().map(|miss| miss.reason).collect(),
             timed_out,
+            reached: self.reached,
         })
+    }
+
+    /// Says that another round begins, and why, unless that was said of the round before.
+    fn tell_again(&self, notes: &mut dyn Write, round: u32, misses: &[Miss], told: &mut Vec<String>) {
+        let retries = self.retries;
+        tell(
+            notes,
+            &format!("no router answered, trying again ({round} of {retries})"),
+        );
+        let reasons: Vec<String> = misses.iter().map(|miss| miss.reason.clone()).collect();
+        if reasons != *told {
+            for reason in &reasons {
+                tell(notes, &format!("  {}", printable(reason)));
+            }
+            *told = reasons;
+        }
     }
 
     /// Whether the last call was sent more than once, so that an earlier sending may have had the effect.
@@ -117,6 +144,11 @@ impl Routers {
     pub(crate) fn abandon(&mut self) {
         self.channel = None;
         self.current = (self.current + 1) % self.targets.len();
+    }
+
+    /// How long one call to one router may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// How often a broken stream may be opened again without any progress.
@@ -131,6 +163,8 @@ impl Routers {
         let limit = self.timeout;
         let outcome = time::timeout(limit, async {
             let channel = self.channel().await?;
+            // From here on the router may have heard the call, whatever becomes of the answer.
+            self.reached = true;
             operation(channel).await.map_err(|status| self.judge(status))
         })
         .await;
@@ -193,6 +227,11 @@ pub(crate) fn is_open(status: &Status) -> bool {
             status.code(),
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled
         )
+}
+
+/// Tells the operator something that is not a result. A stream that nobody reads is no reason to give up the work.
+pub(crate) fn tell(notes: &mut dyn Write, text: &str) {
+    let _ = writeln!(notes, "{text}").and_then(|()| notes.flush());
 }
 
 /// The pause before a round; doubles up to a cap.

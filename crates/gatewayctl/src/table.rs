@@ -1,5 +1,7 @@
 //! The tables for people. Leaves out what the fields mean: those are `view`'s.
 
+pub(crate) mod dead_letter;
+
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::view::command::{AnswerView, CommandView};
@@ -12,6 +14,11 @@ const NOTHING: &str = "-";
 
 /// One command, a line a field.
 pub(crate) fn command(view: &CommandView) -> String {
+    fields(command_fields(view))
+}
+
+/// The names and values of a command's lines.
+fn command_fields(view: &CommandView) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("command", view.command_id.clone()),
         ("charge point", view.charge_point_id.clone()),
@@ -30,6 +37,7 @@ pub(crate) fn command(view: &CommandView) -> String {
         view.cancel_requested
             .then(|| ("note", "a cancel or the deadline is noted".to_owned())),
     );
+    lines.extend(view.replay_of.clone().map(|id| ("replay of", id)));
     lines.push(("attempts", view.attempts.to_string()));
     lines.push(("last pod", optional(&view.last_pod_id)));
     lines.push(("created", optional(&view.created_at)));
@@ -41,7 +49,7 @@ pub(crate) fn command(view: &CommandView) -> String {
             .iter()
             .map(|payload| ("payload", payload.as_str().to_owned())),
     );
-    fields(lines)
+    lines
 }
 
 /// Many commands, a line each.
@@ -92,7 +100,7 @@ pub(crate) fn connection(view: &ConnectionView) -> String {
         ("connected", yes_no(view.connected)),
         ("pod", optional(&view.pod_id)),
         ("incarnation", view.incarnation.to_string()),
-        ("version", view.version.to_string()),
+        ("connection", view.version.to_string()),
         ("protocol", optional(&view.ocpp_version)),
         ("registered", optional(&view.registered_at)),
         ("expires", optional(&view.expires_at)),
@@ -107,7 +115,7 @@ pub(crate) fn connections(views: &[ConnectionView]) -> String {
         "CONNECTED",
         "POD",
         "PROTOCOL",
-        "VERSION",
+        "CONNECTION",
         "OPEN",
         "REGISTERED",
         "EXPIRES",

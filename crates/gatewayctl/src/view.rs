@@ -3,6 +3,7 @@
 
 pub(crate) mod command;
 pub(crate) mod connection;
+pub(crate) mod dead_letter;
 pub(crate) mod json;
 
 /// Text that may come from a charger, without anything that would steer a terminal.

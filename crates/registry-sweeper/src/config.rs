@@ -47,8 +47,8 @@ impl Default for AuditConfig {
 
 impl ServiceConfig for SweeperConfig {
     fn validate(&self, problems: &mut Problems) {
-        for problem in self.redis.problems() {
-            problems.add("redis", problem);
+        for (key, problem) in self.redis.problems() {
+            problems.add(format!("redis.{key}"), problem);
         }
         problems.range("audit.page", self.audit.page, 1..=1_000);
         problems.range("audit.dead_pod_ms", self.audit.dead_pod_ms, 10_000..=u64::MAX);

@@ -2,11 +2,16 @@
 
 mod cancel;
 pub mod canonical;
+mod dead_letters;
 mod get;
-pub(crate) mod list;
+mod list;
+pub(crate) mod page;
 mod send;
 pub mod validate;
+mod violations;
 mod watch;
+
+pub use dead_letters::DeadLetterApi;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,7 +55,8 @@ impl CommandService for CommandApi {
         &self,
         request: Request<SendCommandRequest>,
     ) -> Result<Response<SendCommandResponse>, Status> {
-        let result = async { send::send(self.engine()?, request.into_inner()).await };
+        let (metadata, _, request) = request.into_parts();
+        let result = async { send::send(self.engine()?, &metadata, &request).await };
         answered("SendCommand", result.await)
     }
 

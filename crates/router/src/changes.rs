@@ -1,25 +1,30 @@
 //! Who watches which command. One subscription to the store's changes serves all watchers: a watcher enters
-//! here, then reads, then reads again whenever it is woken. After a gap in the subscription all are woken, and
-//! so they are while there is no subscription, so that none misses an end.
+//! here, then reads, then reads again whenever it is woken, and never otherwise. After a gap in the subscription
+//! all are woken; where a message was lost (`heard`), those of its slot are, and the subscription is made anew.
+
+mod heard;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use chassis::Backoff;
-use domain::ids::CommandId;
-use store::{ChangeEvent, Changes, Store};
-use tokio::sync::watch;
+use domain::ids::{CommandId, Slot};
+use store::{Change, ChangeEvent, Changes, Store};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// How often watchers read anyway: Redis promises no delivery of what it publishes.
-pub const READ_ANYWAY: Duration = Duration::from_secs(5);
+use self::heard::Heard;
+use crate::metrics::{CHANGES_LOST, InGauge, SUBSCRIPTIONS};
 
 /// The watchers. Clones are handles of the same set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Hub {
+    slots: u16,
     watched: Arc<Mutex<HashMap<CommandId, Watched>>>,
+    heard: Arc<Mutex<Heard>>,
+    /// The subscription seems to be deaf.
+    doubted: Arc<Notify>,
 }
 
 /// One watched command.
@@ -39,6 +44,17 @@ pub struct Watcher {
 }
 
 impl Hub {
+    /// Nobody watches yet.
+    #[must_use]
+    pub fn new(slots: u16) -> Self {
+        Self {
+            slots,
+            watched: Arc::default(),
+            heard: Arc::new(Mutex::new(Heard::new(slots))),
+            doubted: Arc::default(),
+        }
+    }
+
     /// Watches a command. Whatever happens to it from now on wakes the watcher.
     #[must_use]
     pub fn watch(&self, id: CommandId) -> Watcher {
@@ -68,6 +84,36 @@ impl Hub {
         }
     }
 
+    /// The store published a change.
+    fn changed(&self, change: Change) {
+        self.wake(change.id);
+        let (Some(slot), Some(number)) = (change.id.slot(self.slots), change.outbox_number) else {
+            return;
+        };
+        if self.heard().published(slot, number) {
+            metrics::counter!(CHANGES_LOST).increment(1);
+            self.wake_slot(slot);
+        }
+    }
+
+    /// A round over a slot's timers tells how many ends there were. If some were never heard of, the watchers of the
+    /// slot read again, and the subscription is made anew.
+    pub fn told(&self, slot: Slot, outbox_numbers: u64) {
+        if self.heard().told(slot, outbox_numbers) {
+            metrics::counter!(CHANGES_LOST).increment(1);
+            self.wake_slot(slot);
+            self.doubted.notify_one();
+        }
+    }
+
+    fn wake_slot(&self, slot: Slot) {
+        for (id, watched) in self.watched().iter() {
+            if id.slot(self.slots) == Some(slot) {
+                watched.wakes.send_modify(|n| *n += 1);
+            }
+        }
+    }
+
     /// Changes may have been missed.
     pub fn wake_all(&self) {
         for watched in self.watched().values() {
@@ -90,13 +136,24 @@ impl Hub {
     fn watched(&self) -> MutexGuard<'_, HashMap<CommandId, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Watcher {
-    /// Returns when the command may have changed since the last return, at the latest after [`READ_ANYWAY`].
+    /// Returns when the command may have changed since the last return. Cancel safe.
     pub async fn woken(&mut self) {
-        // The hub keeps the sender as long as this watcher lives.
-        let _ = tokio::time::timeout(READ_ANYWAY, self.wakes.changed()).await;
+        if self.wakes.changed().await.is_err() {
+            // The hub keeps the sender as long as this watcher lives.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What woke it last is not done yet: the next wait returns at once.
+    pub fn again(&mut self) {
+        self.wakes.mark_changed();
     }
 }
 
@@ -111,14 +168,16 @@ impl Drop for Watcher {
     }
 }
 
-/// Feeds the hub from the store until `token` is cancelled; a lost subscription is made anew.
+/// Feeds the hub from the store until `token` is cancelled; a lost or deaf subscription is made anew.
 pub async fn run(store: Store, hub: Hub, token: CancellationToken) {
     let mut backoff = Backoff::default();
     while !token.is_cancelled() {
         match token.run_until_cancelled(store.subscribe_changes()).await {
             None => return,
             Some(Ok(mut changes)) => {
+                let _subscribed = InGauge::enter(SUBSCRIPTIONS);
                 backoff.reset();
+                hub.heard().forget();
                 hub.wake_all();
                 token.run_until_cancelled(feed(&mut changes, &hub)).await;
                 changes.close().await;
@@ -130,12 +189,23 @@ pub async fn run(store: Store, hub: Hub, token: CancellationToken) {
     }
 }
 
-/// Passes changes on until the subscription is lost.
+/// Passes changes on until the subscription is lost or doubted.
 async fn feed(changes: &mut Changes, hub: &Hub) {
-    while let Some(event) = changes.next().await {
+    loop {
+        let event = tokio::select! {
+            event = changes.next() => event,
+            () = hub.doubted.notified() => {
+                tracing::warn!("changes were published that the subscription did not deliver; it is made anew");
+                return;
+            }
+        };
         match event {
-            ChangeEvent::Change(change) => hub.wake(change.id),
-            ChangeEvent::Gap => hub.wake_all(),
+            Some(ChangeEvent::Change(change)) => hub.changed(change),
+            Some(ChangeEvent::Gap) => {
+                hub.heard().forget();
+                hub.wake_all();
+            }
+            None => return,
         }
     }
 }
@@ -153,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_between_entering_and_waiting_is_not_missed() {
-        let hub = Hub::default();
+        let hub = Hub::new(4);
         let mut watcher = hub.watch(id(1));
         hub.wake(id(1));
         hub.wake(id(1));
@@ -163,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_watchers_of_the_command_wake_and_a_gap_wakes_all() {
-        let hub = Hub::default();
+        let hub = Hub::new(4);
         let (mut one, mut other, mut twin) = (hub.watch(id(1)), hub.watch(id(2)), hub.watch(id(1)));
         hub.wake(id(1));
         assert!(one.woken().now_or_never().is_some() && twin.woken().now_or_never().is_some());
@@ -172,15 +242,54 @@ mod tests {
         assert!(one.woken().now_or_never().is_some() && other.woken().now_or_never().is_some());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_watcher_reads_again_even_if_nothing_was_published() {
-        let mut watcher = Hub::default().watch(id(1));
-        watcher.woken().await;
+    fn change(id: CommandId, outbox_number: u64) -> Change {
+        Change {
+            id,
+            revision: 1,
+            outbox_number: Some(outbox_number).filter(|n| *n > 0),
+        }
+    }
+
+    fn in_slot(n: u8, slot: u16) -> CommandId {
+        CommandId::new(u64::from(n), [n; 10], Slot(slot))
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_never_published_wakes_the_watchers_of_its_slot_and_no_others() {
+        let hub = Hub::new(4);
+        let (mut missed, mut other) = (hub.watch(in_slot(1, 1)), hub.watch(in_slot(2, 2)));
+        for slot in [1, 2] {
+            hub.told(Slot(slot), 5);
+        }
+        hub.told(Slot(1), 6);
+        hub.told(Slot(2), 5);
+        assert!(
+            missed.woken().now_or_never().is_none(),
+            "its message may be on its way"
+        );
+        hub.told(Slot(1), 6);
+        assert!(missed.woken().now_or_never().is_some());
+        assert!(
+            hub.doubted.notified().now_or_never().is_some(),
+            "the subscription is deaf"
+        );
+        assert!(other.woken().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_lost_before_another_wakes_the_watchers_of_the_slot() {
+        let hub = Hub::new(4);
+        hub.told(Slot(1), 5);
+        let (mut missed, mut heard) = (hub.watch(in_slot(1, 1)), hub.watch(in_slot(2, 1)));
+        hub.changed(change(in_slot(2, 1), 0));
+        assert!(heard.woken().now_or_never().is_some() && missed.woken().now_or_never().is_none());
+        hub.changed(change(in_slot(2, 1), 7));
+        assert!(heard.woken().now_or_never().is_some() && missed.woken().now_or_never().is_some());
     }
 
     #[test]
     fn who_does_not_watch_any_more_leaves_nothing_behind() {
-        let hub = Hub::default();
+        let hub = Hub::new(4);
         let (one, twin) = (hub.watch(id(1)), hub.watch(id(1)));
         drop(one);
         assert_eq!(hub.len(), 1);

@@ -95,8 +95,14 @@ pub struct DeliveryConfig {
     pub max_open_per_charger: u32,
     /// Most results that may wait for Kafka in a slot before acceptance refuses.
     pub max_outbox: u32,
+    /// So many later commands overtake one that waits in the normal lane; then it is the next.
+    pub max_overtakes: u32,
     /// How long an ended command can be read.
     pub retention_ms: u64,
+    /// The same for dead letters.
+    pub dead_letter_retention_ms: u64,
+    /// Most dead letters in one part of the store; beyond, the oldest leave.
+    pub max_dead_letters: u32,
     /// How long an idempotency key outlives its command.
     pub idempotency_retention_ms: u64,
     /// How often an unconfirmed kick or cancel is sent again.
@@ -167,7 +173,10 @@ impl Default for DeliveryConfig {
             connection_ttl_ms: settings.connection_ttl_us / 1_000,
             max_open_per_charger: settings.max_open_per_charger,
             max_outbox: settings.max_outbox,
+            max_overtakes: settings.max_overtakes,
             retention_ms: settings.retention_us / 1_000,
+            dead_letter_retention_ms: settings.dead_letter_retention_us / 1_000,
+            max_dead_letters: settings.max_dead_letters,
             idempotency_retention_ms: settings.idempotency_retention_us / 1_000,
             note_resend_ms: settings.note_resend_us / 1_000,
             max_payload_bytes: 64 << 10,
@@ -189,7 +198,10 @@ impl DeliveryConfig {
             connection_ttl_us: self.connection_ttl_ms * 1_000,
             max_open_per_charger: self.max_open_per_charger,
             max_outbox: self.max_outbox,
+            max_overtakes: self.max_overtakes,
             retention_us: self.retention_ms * 1_000,
+            dead_letter_retention_us: self.dead_letter_retention_ms * 1_000,
+            max_dead_letters: self.max_dead_letters,
             idempotency_retention_us: self.idempotency_retention_ms * 1_000,
             note_resend_us: self.note_resend_ms * 1_000,
         }
@@ -206,7 +218,7 @@ impl DeliveryConfig {
     }
 
     /// Every duration with its key and its upper bound.
-    fn durations(&self) -> [(&'static str, u64, u64); 13] {
+    fn durations(&self) -> [(&'static str, u64, u64); 14] {
         const DAY: u64 = 86_400_000;
         [
             ("answer_timeout_ms", self.answer_timeout_ms, DAY),
@@ -225,6 +237,11 @@ impl DeliveryConfig {
             ("connection_ttl_ms", self.connection_ttl_ms, 30 * DAY),
             ("retention_ms", self.retention_ms, 365 * DAY),
             (
+                "dead_letter_retention_ms",
+                self.dead_letter_retention_ms,
+                365 * DAY,
+            ),
+            (
                 "idempotency_retention_ms",
                 self.idempotency_retention_ms,
                 365 * DAY,
@@ -241,6 +258,8 @@ impl DeliveryConfig {
             1..=100_000,
         );
         problems.range("delivery.max_outbox", self.max_outbox, 1..=10_000_000);
+        problems.range("delivery.max_overtakes", self.max_overtakes, 1..=100_000);
+        problems.range("delivery.max_dead_letters", self.max_dead_letters, 1..=1_000_000);
         problems.range("delivery.max_payload_bytes", self.max_payload_bytes, 2..=900_000);
         for (key, value, most) in self.durations() {
             problems.range(&format!("delivery.{key}"), value, 1..=most);
@@ -261,6 +280,12 @@ impl GrpcConfig {
     #[must_use]
     pub fn keepalive(&self) -> Duration {
         Duration::from_millis(self.keepalive_ms)
+    }
+
+    /// Most bytes of a page: what is left of a message is for the caller's own bounds, which are often the same.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        self.max_message_bytes / 4 * 3
     }
 
     /// How long a ping may stay unanswered.
@@ -290,8 +315,8 @@ impl ServiceConfig for RouterConfig {
     fn validate(&self, problems: &mut Problems) {
         self.grpc.validate(problems);
         self.delivery.validate(problems);
-        for problem in self.redis.problems() {
-            problems.add("redis", problem);
+        for (key, problem) in self.redis.problems() {
+            problems.add(format!("redis.{key}"), problem);
         }
         for (key, problem) in self.kafka.problems() {
             problems.add(format!("kafka.{key}"), problem);
@@ -329,55 +354,4 @@ impl ServiceConfig for RouterConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use chassis::config::{self, Sources};
-
-    use super::*;
-
-    fn load(settings: &[&str]) -> Result<RouterConfig, config::ConfigErrors> {
-        let set = settings.iter().map(ToString::to_string).collect();
-        config::load_from(&Sources {
-            set,
-            ..Sources::default()
-        })
-    }
-
-    #[test]
-    fn the_defaults_are_valid_and_equal_those_of_the_domain() {
-        let config = load(&[]).unwrap();
-        assert_eq!(config, RouterConfig::default());
-        assert_eq!(config.delivery.settings(), DeliverySettings::default());
-    }
-
-    #[test]
-    fn every_problem_is_reported_at_once() {
-        let errors = load(&[
-            "delivery.attempts=0",
-            "delivery.deadline_default_ms=99999999999",
-            "topics.shard_partitions=3",
-            "redis.slots=0",
-        ])
-        .unwrap_err();
-        let keys: Vec<_> = errors.problems.iter().map(|p| p.key.as_str()).collect();
-        let expected = [
-            "delivery.attempts",
-            "delivery.deadline_default_ms",
-            "redis",
-            "topics.shard_partitions",
-        ];
-        assert_eq!(keys, expected, "{errors}");
-    }
-
-    #[test]
-    fn a_record_may_not_outlive_the_claim_that_it_is_for() {
-        let errors = load(&["delivery.dispatch_lease_ms=4000", "kafka.message_timeout_ms=4000"]).unwrap_err();
-        assert_eq!(errors.problems[0].key, "kafka.message_timeout_ms");
-    }
-
-    #[test]
-    fn an_action_can_be_given_another_class() {
-        let config = load(&["delivery.redelivery.Reset=safe"]).unwrap();
-        assert_eq!(config.delivery.class("Reset"), RedeliveryClass::Safe);
-        assert_eq!(config.delivery.class("ReserveNow"), RedeliveryClass::Unsafe);
-    }
-}
+mod tests;

@@ -1,44 +1,101 @@
 //! The timers: once a second every slot is asked for what is due. Every router does so; a script that finds
 //! its work done by another one does nothing.
+//!
+//! The slots take turns, some at a time, in an order and at moments of this router's own: so routers do not run
+//! in step, Redis never gets all slots at once, and what is claimed comes spread over the second.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chassis::{Period, every};
 use domain::ids::Slot;
-use futures_util::stream::{StreamExt, iter};
+use futures_util::future::join_all;
+use rand::seq::SliceRandom;
 use store::StoreError;
+use tokio_util::sync::CancellationToken;
 
+use crate::account;
 use crate::engine::Engine;
 
 /// Timers of one call.
 const LIMIT: usize = 200;
-/// Slots asked at a time.
-const AT_A_TIME: usize = 8;
+/// Turns until every slot has been asked.
+const TURNS: usize = 4;
+/// From the end of a turn to the next one, so that a slot's rounds are about a second apart and never two, which
+/// the store would take for a stall.
+const TURN: Period = Period {
+    every: Duration::from_millis(245),
+    jitter: 0.25,
+};
 
-/// One round over all slots. A slot that fails does not keep the others from their round; the first failure
-/// is reported.
-pub async fn round(engine: Arc<Engine>) -> Result<(), StoreError> {
-    let slots = iter(engine.store.all_slots());
-    let rounds = slots
-        .map(|slot| slot_round(&engine, slot))
-        .buffer_unordered(AT_A_TIME);
-    let failures = rounds
-        .filter_map(|result| async { result.err() })
-        .collect::<Vec<_>>()
-        .await;
-    failures.into_iter().next().map_or(Ok(()), Err)
+/// Asks for ever, until `token` is cancelled.
+pub async fn run(engine: Arc<Engine>, token: CancellationToken) {
+    let first = TURN.next(&mut rand::rng()).mul_f64(rand::random());
+    if token
+        .run_until_cancelled(tokio::time::sleep(first))
+        .await
+        .is_none()
+    {
+        return;
+    }
+    let turns = turns(engine.store.all_slots().collect(), &mut rand::rng());
+    let mut at = turns.iter().cycle();
+    every(TURN, &token, "due", || {
+        round(Arc::clone(&engine), at.next().cloned().unwrap_or_default())
+    })
+    .await;
+}
+
+/// The slots in an order of this router's own, dealt into turns.
+fn turns(mut slots: Vec<Slot>, rng: &mut impl rand::Rng) -> Vec<Vec<Slot>> {
+    slots.shuffle(rng);
+    let each = slots.len().div_ceil(TURNS).max(1);
+    slots.chunks(each).map(<[Slot]>::to_vec).collect()
+}
+
+/// Asks some slots. One that fails does not keep the others from their round; the first failure is reported.
+async fn round(engine: Arc<Engine>, slots: Vec<Slot>) -> Result<(), StoreError> {
+    let rounds = join_all(slots.into_iter().map(|slot| slot_round(&engine, slot))).await;
+    rounds.into_iter().collect()
 }
 
 /// Everything that is due in a slot.
 async fn slot_round(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
     loop {
+        let asked_us = engine.clock.now_us();
         let mut reply = engine.store.run_due(slot, LIMIT).await?;
+        account::swept(&reply.value.handled, reply.redis_now);
         let claimed = std::mem::take(&mut reply.value.claimed);
-        engine.follow_up(slot, &reply, claimed);
+        engine.follow_up(slot, asked_us, &reply, claimed);
+        engine.hub.told(slot, reply.value.outbox_numbers);
         if reply.value.outbox > 0 || reply.value.notes > 0 {
             engine.wakes.wake(slot);
         }
         if reply.value.handled.len() < LIMIT {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_slot_has_its_turn_and_routers_do_not_run_in_step() {
+        for count in [1, 2, 64, 255] {
+            let all: Vec<_> = (0..count).map(Slot).collect();
+            let dealt = turns(all.clone(), &mut rand::rng());
+            assert!(dealt.len() <= TURNS);
+            let seen: BTreeSet<_> = dealt.concat().into_iter().collect();
+            assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+        }
+        let all: Vec<_> = (0..64).map(Slot).collect();
+        assert_ne!(turns(all.clone(), &mut rand::rng()), turns(all, &mut rand::rng()));
+        // The rounds of a slot: about a second apart, and far from the two that count as a stall.
+        let period = TURN.every.mul_f64(1.0 + TURN.jitter) * u32::try_from(TURNS).unwrap();
+        assert!(period < Duration::from_millis(1_500));
     }
 }

@@ -5,21 +5,28 @@ use std::sync::{Arc, OnceLock};
 
 use bus::{Message, Producer, SendError};
 use chassis::MonoClock;
-use domain::dispatch::Lease;
 use domain::ids::{ChargePointId, Incarnation, Micros, PodId, Slot};
 use domain::placement::ShardMap;
 use domain::slot::{Applied, Claimed, EventInput};
 use store::{Reply, Store, StoreError};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::account;
 use crate::changes::Hub;
 use crate::config::RouterConfig;
-use crate::dispatcher::{Dispatcher, Ports};
+use crate::dispatcher::{Batch, Dispatcher, Ports};
 use crate::failpoint;
-use crate::leases::LeaseCache;
+use crate::fullness::Queues;
+use crate::leases::{LeaseCache, LeaseView};
+use crate::link::Outbound;
 use crate::outbox::Wakes;
-use crate::redis_clock::RedisClock;
+use crate::redis_clock::{RedisClock, Told};
 use crate::slots::{SlotQueues, SubmitError};
+use crate::trace::{Origin, Traces};
+
+/// Reads of woken watches under way.
+const WATCH_READS: usize = 64;
 
 /// The shared parts.
 pub struct Engine {
@@ -39,8 +46,16 @@ pub struct Engine {
     pub wakes: Arc<Wakes>,
     /// Who watches which command.
     pub hub: Hub,
-    /// Redis time.
-    pub redis_clock: Arc<RedisClock>,
+    /// Watches that read at a time.
+    pub watch_reads: Semaphore,
+    /// Monotonic time of this process.
+    pub clock: MonoClock,
+    /// About what time it is at Redis.
+    pub redis_clock: RedisClock,
+    /// What waits for the edges that are linked.
+    pub links: Queues<Outbound>,
+    /// The traces of commands.
+    pub traces: Arc<Traces>,
     /// Which pod consumes which shard.
     pub shards: ShardMap,
     /// Names this process as a holder of drain leases.
@@ -74,33 +89,57 @@ impl Engine {
         store: Store,
         producer: Producer,
         clock: MonoClock,
+        traces: Arc<Traces>,
         (slots, dispatcher): (SlotQueues, Dispatcher),
     ) -> Self {
-        let redis_clock = Arc::new(RedisClock::new(clock.clone()));
         let unique = rand::random::<u32>();
         Self {
-            leases: LeaseCache::new(store.clone(), clock, Arc::clone(&redis_clock)),
+            leases: LeaseCache::new(store.clone(), clock.clone()),
+            redis_clock: RedisClock::new(clock.clone()),
+            clock,
+            links: Queues::default(),
+            watch_reads: Semaphore::new(WATCH_READS),
+            traces,
             wakes: Arc::new(Wakes::new(store.slots())),
             shards: ShardMap::new(config.topics.shards),
             holder: format!("{}/{unique:08x}", config.router.id),
-            hub: Hub::default(),
+            hub: Hub::new(store.slots()),
             calls: TaskTracker::new(),
             config,
             store,
             producer,
             slots,
             dispatcher,
-            redis_clock,
         }
     }
 
-    /// Does what a reply about a charger's slot asks for besides its own answer.
-    pub fn follow_up<T>(&self, slot: Slot, reply: &Reply<T>, claimed: Vec<Claimed>) {
-        self.redis_clock.learn(reply.redis_now);
+    /// Does what a reply about a charger's slot asks for besides its own answer. `asked_us` is when the store was
+    /// asked, by the monotonic clock.
+    pub fn follow_up<T>(&self, slot: Slot, asked_us: u64, reply: &Reply<T>, claimed: Vec<Claimed>) {
+        self.follow_up_of(None, slot, asked_us, reply, claimed);
+    }
+
+    /// The same for the reply to a call that has a span.
+    pub fn follow_up_of<T>(
+        &self,
+        origin: Option<Origin>,
+        slot: Slot,
+        asked_us: u64,
+        reply: &Reply<T>,
+        claimed: Vec<Claimed>,
+    ) {
         if reply.wants_drain {
             self.wakes.wake(slot);
         }
-        self.dispatcher.dispatch(claimed);
+        let told = Told {
+            redis_now: reply.redis_now,
+            asked_us,
+        };
+        self.dispatcher.dispatch(Batch {
+            claimed,
+            told,
+            origin,
+        });
     }
 
     /// Applies a batch of one slot's events: the call that a slot's queue makes.
@@ -109,13 +148,15 @@ impl Engine {
         slot: Slot,
         events: Vec<EventInput>,
     ) -> Result<Reply<Vec<Applied>>, StoreError> {
+        let asked_us = self.clock.now_us();
         let mut reply = self.store.apply_events(slot, &events).await?;
+        account::applied(&events, &reply);
         let claimed = reply
             .value
             .iter_mut()
             .flat_map(|a| std::mem::take(&mut a.claimed))
             .collect();
-        self.follow_up(slot, &reply, claimed);
+        self.follow_up(slot, asked_us, &reply, claimed);
         Ok(reply)
     }
 
@@ -136,15 +177,15 @@ impl Engine {
 }
 
 impl Ports for Engine {
-    async fn lease(&self, pod: &PodId, incarnation: Incarnation) -> Result<Option<Lease>, ()> {
+    async fn lease(&self, pod: &PodId, incarnation: Incarnation) -> Result<LeaseView, ()> {
         self.leases
             .get(pod, incarnation)
             .await
             .map_err(|error| tracing::debug!(%pod, %error, "cannot read the lease"))
     }
 
-    fn now(&self) -> Micros {
-        self.redis_clock.now()
+    fn latest(&self, told: &Told) -> Micros {
+        told.latest(&self.clock)
     }
 
     async fn produce(&self, message: Message) -> Result<(), SendError> {

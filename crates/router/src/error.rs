@@ -20,7 +20,7 @@ pub enum ApiError {
     #[error("the request is invalid: {}", describe(.0))]
     Invalid(Vec<FieldViolation>),
     /// There is no such thing.
-    #[error("{kind} {name} is not known")]
+    #[error("{} {name} is not known", kind.replace('_', " "))]
     NotFound {
         /// What kind of thing.
         kind: &'static str,
@@ -41,6 +41,18 @@ pub enum ApiError {
     /// The command has ended.
     #[error("command {0} has ended")]
     Ended(CommandId),
+    /// The command has not failed or expired, so it is no dead letter.
+    #[error("command {0} is no dead letter")]
+    NotADeadLetter(CommandId),
+    /// The dead letter's command may have been executed, and must not be repeated without the caller's word.
+    #[error("command {0} is unsafe to repeat, and the request does not allow that")]
+    UnsafeToRepeat(CommandId),
+    /// An edge opened a link and said nothing.
+    #[error("no Hello came in time")]
+    NoHello,
+    /// The caller has gone: nobody reads this.
+    #[error("the caller left")]
+    Left,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -100,14 +112,11 @@ impl From<ApiError> for Status {
                 details.set_retry_info(Some(RETRY_AFTER));
                 (Code::ResourceExhausted, details)
             }
-            ApiError::Ended(id) => {
-                let subject = format!("command:{id}");
-                let violation = ErrorDetails::with_precondition_failure_violation;
-                (
-                    Code::FailedPrecondition,
-                    violation("COMMAND_OPEN", subject, message.clone()),
-                )
-            }
+            ApiError::Ended(id) => precondition("COMMAND_OPEN", id, &message),
+            ApiError::NotADeadLetter(id) => precondition("DEAD_LETTER", id, &message),
+            ApiError::UnsafeToRepeat(id) => precondition("SAFE_TO_REPEAT", id, &message),
+            ApiError::NoHello => (Code::DeadlineExceeded, ErrorDetails::new()),
+            ApiError::Left => (Code::Cancelled, ErrorDetails::new()),
             ApiError::Store(error) => return store(&error),
             ApiError::Submit(SubmitError::Store(error)) => return store(&error),
             ApiError::Submit(SubmitError::NoSlot) => (
@@ -122,6 +131,16 @@ impl From<ApiError> for Status {
         Status::with_error_details(code, message, details)
     }
 }
+
+/// A condition that a command does not meet.
+fn precondition(condition: &str, id: CommandId, message: &str) -> (Code, ErrorDetails) {
+    let subject = format!("command:{id}");
+    let details = ErrorDetails::with_precondition_failure_violation(condition, subject, message);
+    (Code::FailedPrecondition, details)
+}
+
+/// Whose reasons the error details name.
+const DOMAIN: &str = "holdfast.store";
 
 /// What a failure of the store means to a caller. What may have run is indeterminate, and said so.
 fn store(error: &StoreError) -> Status {
@@ -138,14 +157,22 @@ fn store(error: &StoreError) -> Status {
             } else {
                 "it took no effect"
             };
-            let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+            let mut details = reason(error);
+            details.set_retry_info(Some(RETRY_AFTER));
             Status::with_error_details(Code::Unavailable, format!("{error}; {fate}"), details)
         }
         error => {
             tracing::error!("the store failed: {error}");
-            Status::internal(format!("the store failed: {}", error.kind()))
+            let message = format!("the store failed: {}", error.kind());
+            Status::with_error_details(Code::Internal, message, reason(error))
         }
     }
+}
+
+/// Tells the store's failures apart: a full disk, no memory, a defect.
+fn reason(error: &StoreError) -> ErrorDetails {
+    let reason = error.kind().to_ascii_uppercase();
+    ErrorDetails::with_error_info(reason, DOMAIN, std::collections::HashMap::new())
 }
 
 /// All violations on one line, for clients that print only the message.
@@ -190,6 +217,44 @@ mod tests {
         let full = Status::from(ApiError::from(StoreError::OutOfMemory));
         assert_eq!(full.code(), Code::Unavailable);
         assert!(full.message().contains("took no effect"), "{full:?}");
+    }
+
+    #[test]
+    fn a_full_disk_no_memory_and_a_defect_are_told_apart() {
+        let script = StoreError::Script {
+            operation: "x",
+            text: "ERR user_script:1: boom".into(),
+        };
+        let misconf = StoreError::Misconf {
+            text: "MISCONF No space left on device".into(),
+        };
+        let told = |error: StoreError| {
+            let status = Status::from(ApiError::from(error));
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap().clone();
+            (status.code(), info.reason, details.retry_info().is_some())
+        };
+        assert_eq!(told(misconf), (Code::Unavailable, "MISCONF".into(), true));
+        let memory = told(StoreError::OutOfMemory);
+        assert_eq!(memory, (Code::Unavailable, "OUT_OF_MEMORY".into(), true));
+        assert_eq!(told(script), (Code::Internal, "SCRIPT".into(), false));
+    }
+
+    #[test]
+    fn what_a_replay_lacks_is_a_failed_precondition_that_names_it() {
+        let id = CommandId::new(1, [1; 10], domain::ids::Slot(1));
+        for (error, condition) in [
+            (ApiError::NotADeadLetter(id), "DEAD_LETTER"),
+            (ApiError::UnsafeToRepeat(id), "SAFE_TO_REPEAT"),
+        ] {
+            let status = Status::from(error);
+            assert_eq!(status.code(), Code::FailedPrecondition);
+            let details = status.get_error_details();
+            assert_eq!(
+                details.precondition_failure().unwrap().violations[0].r#type,
+                condition
+            );
+        }
     }
 
     #[test]

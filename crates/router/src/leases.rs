@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use chassis::MonoClock;
 use domain::dispatch::Lease;
-use domain::ids::{Incarnation, PodId, Version};
+use domain::ids::{Incarnation, Micros, PodId, Version};
 use store::{Store, StoreError};
-use tokio::sync::Mutex as AsyncMutex;
 
-use crate::redis_clock::RedisClock;
+use crate::redis_clock::Told;
+use crate::shared_read::SharedRead;
 
 /// How old a lease may be when a dispatch relies on it.
 pub const MAX_AGE: Duration = Duration::from_millis(250);
@@ -22,73 +22,76 @@ const MAX_AGE_OF_ABSENCE: Duration = Duration::from_millis(20);
 pub struct LeaseCache {
     store: Store,
     clock: MonoClock,
-    redis_clock: Arc<RedisClock>,
     pods: Mutex<Pods>,
-    floor: AsyncMutex<Entry<Version>>,
+    floor: SharedRead<Version, StoreError>,
 }
 
-type Pods = HashMap<PodId, Arc<AsyncMutex<Entry<Option<Lease>>>>>;
+type Pods = HashMap<PodId, Arc<SharedRead<Record, StoreError>>>;
 
-/// A value with the time at which its reading began.
-#[derive(Clone, Debug, Default)]
-struct Entry<T> {
-    read_us: Option<u64>,
-    value: T,
+/// A pod's record with the store's time when it was read.
+#[derive(Clone, Debug)]
+struct Record {
+    lease: Option<Lease>,
+    redis_now: Micros,
 }
 
-impl<T> Entry<T> {
-    fn is_fresh(&self, clock: &MonoClock, max_age: Duration) -> bool {
-        self.read_us.is_some_and(|at| clock.since(at) < max_age)
-    }
+/// A lease with the time of the server that holds it, whose clock the lease's end is written in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseView {
+    /// The pod's record; none if it has none.
+    pub lease: Option<Lease>,
+    /// The time that came with it.
+    pub told: Told,
 }
 
 impl LeaseCache {
     /// An empty cache.
     #[must_use]
-    pub fn new(store: Store, clock: MonoClock, redis_clock: Arc<RedisClock>) -> Self {
+    pub fn new(store: Store, clock: MonoClock) -> Self {
         Self {
             store,
             clock,
-            redis_clock,
             pods: Mutex::default(),
-            floor: AsyncMutex::default(),
+            floor: SharedRead::default(),
         }
     }
 
-    /// The lease of a pod, read for the sake of one of its lives; none if the pod has no record.
-    pub async fn get(&self, pod: &PodId, incarnation: Incarnation) -> Result<Option<Lease>, StoreError> {
+    /// The lease of a pod, read for the sake of one of its lives.
+    pub async fn get(&self, pod: &PodId, incarnation: Incarnation) -> Result<LeaseView, Arc<StoreError>> {
         let entry = Arc::clone(self.pods().entry(pod.clone()).or_default());
-        let mut entry = entry.lock().await;
-        let max_age = if is_there(entry.value.as_ref(), incarnation) {
-            MAX_AGE
-        } else {
-            MAX_AGE_OF_ABSENCE
+        let max_age = |record: &Record| {
+            if is_there(record.lease.as_ref(), incarnation) {
+                MAX_AGE
+            } else {
+                MAX_AGE_OF_ABSENCE
+            }
         };
-        if !entry.is_fresh(&self.clock, max_age) {
-            let begun = self.clock.now_us();
-            let reply = self.store.lease(pod).await?;
-            self.redis_clock.learn(reply.redis_now);
-            *entry = Entry {
-                read_us: Some(begun),
-                value: reply.value,
-            };
-        }
-        Ok(entry.value.clone())
+        let (store, pod) = (self.store.clone(), pod.clone());
+        let read = || async move {
+            let reply = store.lease(&pod).await?;
+            Ok(Record {
+                lease: reply.value,
+                redis_now: reply.redis_now,
+            })
+        };
+        let read = entry.get(&self.clock, max_age, read).await?;
+        Ok(LeaseView {
+            lease: read.value.lease,
+            told: Told {
+                redis_now: read.value.redis_now,
+                asked_us: read.read_us,
+            },
+        })
     }
 
     /// The highest connection version that any edge holds: no registration may get a lower one.
-    pub async fn floor(&self) -> Result<Version, StoreError> {
-        let mut floor = self.floor.lock().await;
-        if !floor.is_fresh(&self.clock, MAX_AGE) {
-            let begun = self.clock.now_us();
-            let reply = self.store.leases().await?;
-            let value = reply.value.iter().map(|l| l.floor).max().unwrap_or_default();
-            *floor = Entry {
-                read_us: Some(begun),
-                value,
-            };
-        }
-        Ok(floor.value)
+    pub async fn floor(&self) -> Result<Version, Arc<StoreError>> {
+        let store = self.store.clone();
+        let read = || async move {
+            let leases = store.leases().await?.value;
+            Ok(leases.iter().map(|l| l.floor).max().unwrap_or_default())
+        };
+        Ok(self.floor.get(&self.clock, |_| MAX_AGE, read).await?.value)
     }
 
     /// This router just changed the pod's lease.
@@ -99,10 +102,8 @@ impl LeaseCache {
     /// Drops what was not asked for lately, so that pods that are gone do not stay for ever.
     pub fn sweep(&self) {
         let clock = &self.clock;
-        self.pods().retain(|_, entry| match entry.try_lock() {
-            Ok(entry) => entry.is_fresh(clock, MAX_AGE),
-            Err(_) => true,
-        });
+        self.pods()
+            .retain(|_, entry| Arc::strong_count(entry) > 1 || entry.is_fresh(clock, MAX_AGE));
     }
 
     fn pods(&self) -> MutexGuard<'_, Pods> {

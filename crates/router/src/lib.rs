@@ -4,6 +4,7 @@
 //! one stopped. Left out: every decision about a command, which is `domain`'s, and charger sockets, which are
 //! the edge's.
 
+mod account;
 pub mod api;
 pub mod changes;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod due;
 pub mod engine;
 pub mod error;
 pub mod failpoint;
+pub mod fullness;
 pub mod leases;
 pub mod link;
 pub mod metrics;
@@ -19,9 +21,11 @@ pub mod outbox;
 pub mod redis_clock;
 pub mod registry_api;
 mod server;
+mod shared_read;
 pub mod slots;
 mod start;
 pub mod topics;
+pub mod trace;
 
 use anyhow::Context as _;
 use bus::Producer;

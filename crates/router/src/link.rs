@@ -1,6 +1,7 @@
-//! The link between an edge and this router: one stream each way. `session` is its life, `items` does what the
-//! edge asks, `placing` decides where the edge consumes.
+//! The link between an edge and this router: one stream each way. `session` is its life, `desk` its work, `items`
+//! does what the edge asks, `placing` decides where the edge consumes.
 
+mod desk;
 mod items;
 mod placing;
 mod session;
@@ -20,8 +21,11 @@ use wire::gateway::link::v1::{LinkRequest, LinkResponse};
 use crate::engine::EngineCell;
 use crate::error::ApiError;
 
-/// Messages that may wait for an edge to take them; a session whose edge takes none waits.
+/// Messages that may wait for an edge to take them; a session whose edge takes none reads no more of its items.
 const OUTBOUND: usize = 64;
+
+/// A message on its way to an edge, or the end of its stream.
+pub type Outbound = Result<LinkResponse, Status>;
 
 /// The service; it owns the sessions.
 pub struct LinkService {
@@ -55,6 +59,7 @@ impl EdgeLinkService for LinkService {
             return Err(ApiError::ShuttingDown.into());
         }
         let (down, responses) = mpsc::channel(OUTBOUND);
+        engine.links.enter(&down);
         let session = session::run(Arc::clone(engine), request.into_inner(), down, self.drain.clone());
         self.sessions.spawn(session);
         let stream = unfold(responses, |mut responses| async {

@@ -35,6 +35,8 @@ enum Action {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "mutants")]
+    plant();
     let arguments = Arguments::parse();
     match arguments.action {
         None => run_service_with::<App>(&arguments.common, |_| {}),
@@ -62,4 +64,11 @@ fn perform(common: &CommonArgs, action: &Action) -> anyhow::Result<()> {
             runtime.block_on(topics::create(&config, &mut out))
         }
     }
+}
+
+/// A build for the harness has the bug that the environment names.
+#[cfg(feature = "mutants")]
+fn plant() {
+    let name = std::env::var("HOLDFAST_TEST_MUTANT").unwrap_or_default();
+    domain::mutant::plant(domain::mutant::Mutant::from_name(&name));
 }

@@ -45,6 +45,21 @@ pub const NOTES: &str = "gateway_notes_total";
 /// Dispatches between claim and delivery report.
 pub const DISPATCH_QUEUE: &str = "gateway_router_dispatches_in_flight";
 
+/// How full the fullest queue of a kind is, 0 to 1, by `queue`.
+pub const QUEUE_FULLNESS: &str = "gateway_router_queue_fullness_ratio";
+/// Drains of a slot's outbox, by `outcome`.
+pub const DRAINS: &str = "gateway_outbox_drains_total";
+
+/// Subscriptions to the store's changes: 1, or 0 while there is none.
+pub const SUBSCRIPTIONS: &str = "gateway_router_change_subscriptions";
+/// Published changes that did not arrive; their watchers read again.
+pub const CHANGES_LOST: &str = "gateway_router_changes_lost_total";
+
+/// Dead letters sent again as new commands.
+pub const REPLAYED: &str = "gateway_dead_letters_replayed_total";
+/// Dead letters removed by a caller.
+pub const PURGED: &str = "gateway_dead_letters_purged_total";
+
 /// Describes every metric to the recorder.
 pub fn describe() {
     describe_counter!(ACCEPTED, "Commands accepted, by priority");
@@ -66,6 +81,15 @@ pub fn describe() {
     describe_counter!(OUTBOX_POISON, "Outbox entries that Kafka will never take");
     describe_counter!(NOTES, "Kicks and cancels, by outcome");
     describe_gauge!(DISPATCH_QUEUE, "Dispatches between claim and delivery report");
+    describe_gauge!(
+        QUEUE_FULLNESS,
+        "How full the fullest queue of a kind is, 0 to 1, by queue"
+    );
+    describe_gauge!(SUBSCRIPTIONS, "Subscriptions to the store's changes");
+    describe_counter!(CHANGES_LOST, "Published changes that did not arrive");
+    describe_counter!(REPLAYED, "Dead letters sent again as new commands");
+    describe_counter!(PURGED, "Dead letters removed by a caller");
+    describe_counter!(DRAINS, "Drains of a slot's outbox, by outcome");
 }
 
 /// Counts a command's end, when its outbox entry has left.

@@ -1,36 +1,58 @@
 //! What leaves the store: results, dead letters and answers to Kafka, kicks and cancels to edges. The slot's
 //! outbox is drained by whoever holds its drain lease; an entry is removed after Kafka confirmed it.
 //!
-//! Left out: when a note is removed because its edge confirmed it, which the link does.
+//! However long Kafka is away, this router holds at most [`LIMIT`] entries of each of [`AT_A_TIME`] slots; the
+//! rest waits in the store. Left out: when a note is removed because its edge confirmed it, which the link does.
 
+mod plan;
 mod records;
+mod send;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use bus::{Message, SendError};
-use bytes::Bytes;
-use domain::command::Lane;
-use domain::ids::{ChargePointId, Slot};
-use domain::slot::{Note, OutboxEntry};
-use futures_util::StreamExt;
-use futures_util::future::join_all;
-use futures_util::stream::iter;
-use prost::Message as _;
-use store::StoreError;
+use bus::Headers;
+use domain::ids::{ChargePointId, CommandId, Slot};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use store::{DrainReply, StoreError};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use wire::map::record;
 
-use crate::dispatcher::shard_message;
+use self::plan::{Drained, Plan};
+use crate::dispatcher::Ports;
 use crate::engine::Engine;
-use crate::metrics::{self, NOTES, OUTBOX, OUTBOX_POISON};
+use crate::metrics::DRAINS;
+use crate::trace;
 
 /// Entries, and notes, of one drain.
-const LIMIT: usize = 200;
+pub const LIMIT: usize = 100;
 /// Slots drained at a time.
-const AT_A_TIME: usize = 8;
+pub const AT_A_TIME: usize = 64;
+/// How long drains under way may take when the router ends; what they sent and did not remove is sent again.
+const LAST_DRAINS: Duration = Duration::from_secs(1);
+
+/// What draining needs of the rest of the router, besides what dispatching needs.
+pub trait Outlet: Ports {
+    /// How many slots there are.
+    fn slots(&self) -> u16;
+    /// Takes or renews the drain lease of a slot, and reads what is to leave.
+    fn read(&self, slot: Slot) -> impl Future<Output = Result<DrainReply, StoreError>> + Send;
+    /// Removes entries by their numbers, and notes by charger and name, and gives the drain lease back; true if
+    /// entries are left, those among them that a peer wanted to drain meanwhile.
+    fn trim(
+        &self,
+        slot: Slot,
+        entries: &[u64],
+        notes: &[(ChargePointId, String)],
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// The headers of the records about a command.
+    fn headers(&self, id: CommandId) -> Headers;
+}
 
 /// Which slots have something to drain.
 #[derive(Debug)]
@@ -68,154 +90,101 @@ impl Wakes {
     }
 }
 
-/// Drains whatever slot is woken until `token` is cancelled. A drain that fails is tried again when the slot is
-/// woken next, at the latest by the timers' next round, which sees what is left.
-pub async fn run(engine: Arc<Engine>, token: CancellationToken) {
-    while token
-        .run_until_cancelled(engine.wakes.any.notified())
-        .await
-        .is_some()
-    {
-        let drains = iter(engine.wakes.take()).map(|slot| drain_all(&engine, slot));
-        let results: Vec<_> = drains.buffer_unordered(AT_A_TIME).collect().await;
-        for error in results.into_iter().filter_map(Result::err) {
-            tracing::debug!(%error, "a drain failed and will be repeated");
+/// What the loop hears.
+enum Turn {
+    Woken,
+    Ended(Slot, Drained),
+    Rested,
+    Stop,
+}
+
+/// Drains whatever slot is woken until `token` is cancelled. What could not leave stays in the store; the timers'
+/// rounds see it and wake the slot, should this router forget it.
+pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: CancellationToken) {
+    let plan = Plan::new(outlet.slots(), AT_A_TIME);
+    serve(outlet, wakes, token, plan).await;
+}
+
+async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: CancellationToken, mut plan: Plan) {
+    let mut drains = FuturesUnordered::new();
+    loop {
+        while let Some(slot) = plan.begin(Instant::now()) {
+            let outlet = Arc::clone(&outlet);
+            drains.push(async move { (slot, drain(&*outlet, slot).await) });
+        }
+        let rested = plan.next_end_of_rest();
+        let turn = tokio::select! {
+            () = token.cancelled() => Turn::Stop,
+            () = wakes.any.notified() => Turn::Woken,
+            Some((slot, how)) = drains.next(), if !drains.is_empty() => Turn::Ended(slot, how),
+            () = sleep_until(rested.unwrap_or_else(Instant::now)), if rested.is_some() => Turn::Rested,
+        };
+        match turn {
+            Turn::Stop => break,
+            Turn::Woken => wakes.take().into_iter().for_each(|slot| plan.wake(slot)),
+            Turn::Ended(slot, how) => plan.ended(slot, how, Instant::now(), rand::random()),
+            Turn::Rested => {}
         }
     }
+    // Time is up for those that wait for Kafka: an entry that was not removed is sent again by a peer.
+    let _ = timeout(LAST_DRAINS, drains.collect::<Vec<_>>()).await;
 }
 
-/// Drains a slot until a drain finds less than it could take, or Kafka refuses.
-async fn drain_all(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
-    while drain(engine, slot).await? {}
-    Ok(())
+/// One drain of a slot.
+async fn drain<O: Outlet>(outlet: &O, slot: Slot) -> Drained {
+    let how = match try_drain(outlet, slot).await {
+        Ok(how) => how,
+        Err(error) => {
+            tracing::debug!(%slot, %error, "a drain failed and will be repeated");
+            Drained::Stuck
+        }
+    };
+    let outcome = match how {
+        Drained::Empty | Drained::More => "done",
+        Drained::Stuck => "stuck",
+    };
+    metrics::counter!(DRAINS, "outcome" => outcome).increment(1);
+    how
 }
 
-/// One drain; true if there may be more.
-async fn drain(engine: &Engine, slot: Slot) -> Result<bool, StoreError> {
-    let reply = engine.store.drain(slot, &engine.holder, LIMIT).await?;
-    engine.redis_clock.learn(reply.redis_now);
-    let found = reply.value;
+async fn try_drain<O: Outlet>(outlet: &O, slot: Slot) -> Result<Drained, StoreError> {
+    let found = outlet.read(slot).await?;
     if !found.held || (found.entries.is_empty() && found.notes.is_empty()) {
-        return Ok(false);
+        return Ok(Drained::Empty);
     }
-    let full = found.entries.len() == LIMIT || found.notes.len() == LIMIT;
+    let full = found.notes.len() >= LIMIT;
     let wanted = found.entries.len();
     let (gone, dead) = tokio::join!(
-        send_entries(engine, found.entries),
-        send_notes(engine, found.notes)
+        send::entries(outlet, found.entries),
+        send::notes(outlet, found.notes)
     );
-    if !gone.is_empty() || !dead.is_empty() {
-        engine.store.trim(slot, &gone, &dead).await?;
+    let left = outlet.trim(slot, &gone, &dead).await?;
+    Ok(match (gone.len() < wanted, left || full) {
+        (true, _) => Drained::Stuck,
+        (false, true) => Drained::More,
+        (false, false) => Drained::Empty,
+    })
+}
+
+impl Outlet for Engine {
+    fn slots(&self) -> u16 {
+        self.store.slots()
     }
-    Ok(full && gone.len() == wanted)
-}
 
-/// Sends entries; returns the numbers of those that Kafka has. Those of one charger go one after the other,
-/// and none goes after one that failed: a consumer that drops sequences not above the last seen would
-/// otherwise lose the one that failed.
-async fn send_entries(engine: &Engine, entries: Vec<(u64, OutboxEntry)>) -> Vec<u64> {
-    let mut chargers: HashMap<ChargePointId, Vec<(u64, OutboxEntry)>> = HashMap::new();
-    for entry in entries {
-        chargers
-            .entry(entry.1.command.request.charge_point.clone())
-            .or_default()
-            .push(entry);
+    async fn read(&self, slot: Slot) -> Result<DrainReply, StoreError> {
+        Ok(self.store.drain(slot, &self.holder, LIMIT).await?.value)
     }
-    let one_charger = async |entries: Vec<(u64, OutboxEntry)>| {
-        let mut gone = Vec::new();
-        for (number, entry) in entries {
-            if !send_entry(engine, &entry).await {
-                break;
-            }
-            gone.push(number);
-        }
-        gone
-    };
-    join_all(chargers.into_values().map(one_charger)).await.concat()
-}
 
-/// Sends all records of an entry; true if it may be removed.
-async fn send_entry(engine: &Engine, entry: &OutboxEntry) -> bool {
-    for (kind, message) in records::of(entry) {
-        let mut sent = engine.produce(message).await;
-        if matches!(sent, Err(SendError::TooLarge { .. })) {
-            // The outcome matters more than the texts that it carries: those can be read by the command's id.
-            sent = match records::without_texts(entry, kind) {
-                Some(short) => engine.produce(short).await,
-                None => sent,
-            };
-        }
-        match sent {
-            Ok(()) => ::metrics::counter!(OUTBOX, "kind" => kind.name()).increment(1),
-            Err(error @ SendError::TooLarge { .. }) => {
-                ::metrics::counter!(OUTBOX_POISON).increment(1);
-                let command = entry.command.request.id;
-                tracing::error!(%command, %error, "Kafka will never take this record; it is dropped");
-            }
-            Err(error) => {
-                tracing::debug!(command = %entry.command.request.id, %error, "an outbox entry stays");
-                return false;
-            }
-        }
+    async fn trim(
+        &self,
+        slot: Slot,
+        entries: &[u64],
+        notes: &[(ChargePointId, String)],
+    ) -> Result<bool, StoreError> {
+        Ok(self.store.trim(slot, &self.holder, entries, notes).await?.value)
     }
-    if matches!(entry.kind, domain::slot::OutboxKind::Ended { .. }) {
-        metrics::ended(&entry.command);
-    }
-    true
-}
 
-/// Sends notes; returns those whose pod lives no more. Those that were sent stay until the edge confirms.
-async fn send_notes(engine: &Engine, notes: Vec<(ChargePointId, Note)>) -> Vec<(ChargePointId, String)> {
-    let all = join_all(
-        notes
-            .into_iter()
-            .map(|(charge_point, note)| send_note(engine, charge_point, note)),
-    )
-    .await;
-    all.into_iter().flatten().collect()
-}
-
-async fn send_note(
-    engine: &Engine,
-    charge_point: ChargePointId,
-    note: Note,
-) -> Option<(ChargePointId, String)> {
-    // A record that lacks this life is read anew unless it is a few milliseconds old: lives only move on.
-    let Ok(lease) = engine.leases.get(&note.pod, note.incarnation).await else {
-        return None;
-    };
-    let now = engine.redis_clock.now();
-    let Some(lease) = lease.filter(|l| l.incarnation == note.incarnation && l.expires > now) else {
-        // That life writes nothing any more: there is nobody to close a socket or to suppress a command.
-        ::metrics::counter!(NOTES, "outcome" => "obsolete").increment(1);
-        return Some((charge_point, note.name()));
-    };
-    let payload = record::note(&charge_point, &note).encode_to_vec();
-    let key = Bytes::copy_from_slice(charge_point.as_str().as_bytes());
-    // By the urgent lane: no backlog of commands stands before it.
-    let message: Message = shard_message(&lease.consumes, Lane::Urgent, key, payload);
-    let outcome = if engine.produce(message).await.is_ok() {
-        "sent"
-    } else {
-        "failed"
-    };
-    ::metrics::counter!(NOTES, "outcome" => outcome).increment(1);
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wake_is_taken_once_and_a_new_router_looks_at_every_slot() {
-        let wakes = Wakes::new(3);
-        assert_eq!(wakes.take(), [Slot(0), Slot(1), Slot(2)]);
-        assert!(wakes.take().is_empty());
-        wakes.wake(Slot(1));
-        wakes.wake(Slot(1));
-        wakes.wake(Slot(9));
-        assert_eq!(wakes.take(), [Slot(1)]);
-        assert!(wakes.take().is_empty());
+    fn headers(&self, id: CommandId) -> Headers {
+        trace::headers(&self.traces.publish(id))
     }
 }

@@ -11,7 +11,7 @@ use wire::gateway::registry::v1::{
 use wire::map::command::connection;
 
 use crate::api::answered;
-use crate::api::list::{page_size, token};
+use crate::api::page::{self, Pages};
 use crate::engine::{Engine, EngineCell};
 use crate::error::ApiError;
 
@@ -56,7 +56,7 @@ async fn get(engine: &Engine, id: &str) -> Result<GetConnectionResponse, ApiErro
         ChargePointId::parse(id).map_err(|error| ApiError::field("charge_point_id", error.to_string()))?;
     let reply = engine.store.get_connection(&id).await?;
     let found = reply.value.ok_or_else(|| ApiError::NotFound {
-        kind: "connection",
+        kind: "charge_point",
         name: id.to_string(),
     })?;
     Ok(GetConnectionResponse {
@@ -72,12 +72,11 @@ async fn list(
         "" => None,
         id => Some(PodId::parse(id).map_err(|error| ApiError::field("pod_id", error.to_string()))?),
     };
-    let size = page_size(request.page_size)?;
-    let page = engine
-        .store
-        .list_connections(pod.as_ref(), token(&request.page_token), size)
-        .await?;
-    let now = engine.redis_clock.now();
+    let size = page::size("page_size", request.page_size)?;
+    let pages = Pages::of("ListConnections", &pod);
+    let after = pages.read(&request.page_token)?;
+    let page = engine.store.list_connections(pod.as_ref(), after, size).await?;
+    let now = engine.redis_clock.about();
     let connections = page
         .connections
         .iter()
@@ -85,6 +84,6 @@ async fn list(
         .collect();
     Ok(ListConnectionsResponse {
         connections,
-        next_page_token: page.next.unwrap_or_default(),
+        next_page_token: pages.next(page.next),
     })
 }

@@ -13,19 +13,21 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use wire::gateway::command::v1::command_service_server::CommandServiceServer;
+use wire::gateway::command::v1::dead_letter_service_server::DeadLetterServiceServer;
 use wire::gateway::link::v1::edge_link_service_server::EdgeLinkServiceServer;
 use wire::gateway::registry::v1::registry_service_server::RegistryServiceServer;
 
-use crate::api::CommandApi;
+use crate::api::{CommandApi, DeadLetterApi};
 use crate::config::{GrpcConfig, RouterConfig};
 use crate::engine::EngineCell;
 use crate::link::LinkService;
 use crate::registry_api::RegistryApi;
 
 /// The services whose health is reported; the empty name stands for the whole.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     "gateway.command.v1.CommandService",
+    "gateway.command.v1.DeadLetterService",
     "gateway.registry.v1.RegistryService",
     "gateway.link.v1.EdgeLinkService",
 ];
@@ -41,6 +43,7 @@ pub(crate) async fn serve(
     let most = config.grpc.max_message_bytes;
     let sessions = TaskTracker::new();
     let command = CommandServiceServer::new(CommandApi::new(engine.clone(), token.clone()));
+    let dead_letters = DeadLetterServiceServer::new(DeadLetterApi::new(engine.clone()));
     let registry = RegistryServiceServer::new(RegistryApi::new(engine.clone()));
     let link = EdgeLinkServiceServer::new(LinkService::new(engine.clone(), token.clone(), sessions.clone()));
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -52,6 +55,11 @@ pub(crate) async fn serve(
         .add_service(reflection.1)
         .add_service(
             command
+                .max_decoding_message_size(most)
+                .max_encoding_message_size(most),
+        )
+        .add_service(
+            dead_letters
                 .max_decoding_message_size(most)
                 .max_encoding_message_size(most),
         )

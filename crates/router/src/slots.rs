@@ -10,6 +10,7 @@ use store::{Reply, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::fullness;
 use crate::metrics::BATCH;
 
 /// Events that may wait in a slot; further senders wait for room.
@@ -63,6 +64,12 @@ impl SlotQueues {
             },
             ends,
         )
+    }
+
+    /// How full the fullest queue is, 0 to 1.
+    #[must_use]
+    pub fn fullness(&self) -> f64 {
+        fullness::fullest(self.queues.iter())
     }
 
     /// Applies an event in its command's slot, in the order of submission.
@@ -149,6 +156,7 @@ mod tests {
             id,
             event: Event::open(EventKind::Cancel),
             answer: None,
+            charge_point: None,
         }
     }
 

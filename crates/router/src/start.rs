@@ -16,7 +16,8 @@ use crate::config::RouterConfig;
 use crate::dispatcher::{self, Dispatcher};
 use crate::engine::{Engine, EngineCell};
 use crate::slots::SlotQueues;
-use crate::{changes, due, outbox, slots};
+use crate::trace::Traces;
+use crate::{changes, due, fullness, outbox, slots};
 
 /// What a router waits for before it is ready.
 pub(crate) const PARTS: [&str; 2] = [KAFKA, REDIS];
@@ -25,8 +26,6 @@ const REDIS: &str = "redis";
 
 /// How often Redis is asked whether it is there.
 const PING: Period = Period::new(Duration::from_secs(1));
-/// How often the timers are looked at.
-const DUE: Period = Period::new(Duration::from_secs(1));
 /// How often leases that nobody asks for are dropped from the cache.
 const SWEEP: Period = Period::new(Duration::from_secs(30));
 
@@ -98,7 +97,7 @@ impl Workers {
 }
 
 type SlotEnds = Vec<(domain::ids::Slot, tokio::sync::mpsc::Receiver<slots::Job>)>;
-type DispatchEnds = Vec<tokio::sync::mpsc::Receiver<domain::slot::Claimed>>;
+type DispatchEnds = Vec<tokio::sync::mpsc::Receiver<dispatcher::Job>>;
 
 /// Waits for the topics and warms the producer. Once it is warm, Kafka's absence is no reason to be unready:
 /// commands are accepted and parked.
@@ -134,15 +133,11 @@ pub(crate) fn store(
             return Ok(());
         };
         let (slot_queues, slot_ends) = SlotQueues::new(store.slots());
-        let (dispatcher, dispatch_ends) = Dispatcher::new();
+        let traces = Traces::new(&config.telemetry);
+        let (dispatcher, dispatch_ends) = Dispatcher::new(Arc::clone(&traces));
         let clock = context.clock.clone();
-        let engine = Arc::new(Engine::new(
-            config,
-            store,
-            producer,
-            clock,
-            (slot_queues, dispatcher),
-        ));
+        let queues = (slot_queues, dispatcher);
+        let engine = Arc::new(Engine::new(config, store, producer, clock, traces, queues));
         workers.serve(&engine, slot_ends, dispatch_ends);
         loops(&context, &engine);
         cell.set(Arc::clone(&engine));
@@ -185,14 +180,14 @@ async fn connect(
 /// The loops that need the store.
 fn loops(context: &Context, engine: &Arc<Engine>) {
     let (tasks, token) = (&context.tasks, &context.token);
-    let drains = outbox::run(Arc::clone(engine), token.clone());
-    tasks.spawn_essential("outbox", drains);
+    let outlet = Arc::clone(engine);
+    tasks.spawn_essential(
+        "outbox",
+        outbox::run(outlet, Arc::clone(&engine.wakes), token.clone()),
+    );
     let changes = changes::run(engine.store.clone(), engine.hub.clone(), token.clone());
     tasks.spawn_essential("changes", changes);
-    let (timers, stop) = (Arc::clone(engine), token.clone());
-    tasks.spawn_essential("due", async move {
-        every(DUE, &stop, "due", || due::round(Arc::clone(&timers))).await;
-    });
+    tasks.spawn_essential("due", due::run(Arc::clone(engine), token.clone()));
     let (cache, stop) = (Arc::clone(engine), token.clone());
     tasks.spawn_essential("lease-sweep", async move {
         every(SWEEP, &stop, "lease-sweep", || {
@@ -203,8 +198,9 @@ fn loops(context: &Context, engine: &Arc<Engine>) {
     });
 }
 
-/// Asks Redis for its time, which is both a sign of life and news.
+/// Asks Redis for its time, which is both a sign of life and news; shows the queues on the occasion.
 async fn ping(engine: Arc<Engine>, condition: Condition) -> Result<(), StoreError> {
+    fullness::show(&engine);
     match engine.store.redis_now().await {
         Ok(now) => {
             engine.redis_clock.learn(now);

@@ -23,6 +23,8 @@ pub(crate) struct Now {
     pub(crate) wall_us: u64,
     /// Since the simulator's start, for everything that is due.
     pub(crate) mono_us: u64,
+    /// By the machine's monotonic clock, for the log.
+    pub(crate) machine_us: u64,
 }
 
 /// What one event leads to: the log lines first, then the frames, in this order.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
+use nix::time::{ClockId, clock_gettime};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -54,6 +55,7 @@ impl Clock {
         Now {
             wall_us: micros(wall),
             mono_us: micros(mono),
+            machine_us: machine_us(),
         }
     }
 
@@ -63,6 +65,12 @@ impl Clock {
         let latest = self.0.elapsed() + DAY;
         self.0 + Duration::from_micros(mono_us).min(latest)
     }
+}
+
+/// The monotonic clock that all processes of the machine read alike.
+fn machine_us() -> u64 {
+    let reading = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    u64::try_from(reading.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// How a connection ended.

@@ -24,6 +24,8 @@ pub(crate) struct Line<'a> {
     pub(crate) t_us: u64,
     /// Monotonic clock, microseconds since the simulator's start: comparable within one process only.
     pub(crate) mono_us: u64,
+    /// The machine's monotonic clock in microseconds, comparable with that of other processes.
+    pub(crate) m_us: u64,
     /// The charge point id.
     pub(crate) cp: &'a str,
     /// How often the charger had connected by then, counted from 1.
@@ -78,11 +80,12 @@ impl Journal {
 impl<'a> Line<'a> {
     /// A line without its optional fields.
     pub(crate) fn new(cp: &'a str, conn: u64, kind: Kind, now: Now) -> Self {
-        let (t_us, mono_us) = (now.wall_us, now.mono_us);
+        let (t_us, mono_us, m_us) = (now.wall_us, now.mono_us, now.machine_us);
         let (message_id, action, payload, error_code) = (None, None, None, None);
         Self {
             t_us,
             mono_us,
+            m_us,
             cp,
             conn,
             kind,

@@ -21,6 +21,9 @@ pub struct Change {
     pub id: CommandId,
     /// Its revision now.
     pub revision: u64,
+    /// The number of the outbox entry that its end, or an answer after it, made; none if there is none. They
+    /// leave no gap in a slot, so one that is missing tells that a message was lost.
+    pub outbox_number: Option<u64>,
 }
 
 /// What a subscription tells.
@@ -110,9 +113,10 @@ impl Changes {
 
 fn read(message: &Message) -> Option<Change> {
     let text = message.value.as_str()?;
-    let (id, revision) = text.split_once(' ')?;
+    let mut parts = text.split(' ');
     Some(Change {
-        id: CommandId::parse(id).ok()?,
-        revision: revision.parse().ok()?,
+        id: CommandId::parse(parts.next()?).ok()?,
+        revision: parts.next()?.parse().ok()?,
+        outbox_number: Some(parts.next()?.parse().ok()?).filter(|n| *n > 0),
     })
 }

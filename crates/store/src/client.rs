@@ -5,10 +5,10 @@ mod life;
 mod servers;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use domain::ids::Micros;
+use domain::ids::{Micros, Slot};
 use domain::settings::{DeliverySettings, Jitter};
 use fred::clients::Client;
 use fred::error::Error as RedisError;
@@ -54,6 +54,8 @@ struct PlaceState {
     offset: AtomicI64,
     /// The server's present life and its scripts.
     life: std::sync::RwLock<Option<Arc<Life>>>,
+    /// A call failed on the way since that life was asked for.
+    doubtful: AtomicBool,
 }
 
 /// Everything that operations share.
@@ -64,6 +66,9 @@ pub(crate) struct Core {
     pub(crate) keys: Keys,
     prelude: Arc<str>,
     places: Vec<PlaceState>,
+    /// The charger and the command of each slot after which the next timer round looks for what is forgotten:
+    /// rounds go round, a few commands at a time, and a process that starts anew may start anywhere.
+    swept: Vec<std::sync::Mutex<[String; 2]>>,
     lives: std::sync::Mutex<Vec<Arc<Life>>>,
     loading: tokio::sync::Mutex<()>,
     started: Instant,
@@ -78,6 +83,7 @@ impl Core {
     ) -> Result<Self, StoreError> {
         let keys = Keys::new(&config.prefix, config.slots);
         let places = keys.places().iter().map(|_| PlaceState::new()).collect();
+        let swept = (0..config.slots).map(|_| std::sync::Mutex::default()).collect();
         Ok(Self {
             servers: Servers::connect(&config, &keys).await?,
             config,
@@ -85,6 +91,7 @@ impl Core {
             keys,
             prelude: prelude.into(),
             places,
+            swept,
             lives: std::sync::Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             started: Instant::now(),
@@ -128,6 +135,7 @@ impl Core {
         if let Err(error) = &reply {
             metrics::failed(script.name, error.kind());
             if matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout { .. }) {
+                self.doubt(place);
                 self.servers.suspect().await;
             }
         }
@@ -241,6 +249,18 @@ impl Core {
         Ok(value)
     }
 
+    /// Where the sweep of a slot's listings is.
+    pub(crate) fn swept(&self, slot: Slot) -> [String; 2] {
+        let swept = self.swept.get(usize::from(slot.0));
+        swept.map_or_else(Default::default, |s| lock(s).clone())
+    }
+
+    pub(crate) fn set_swept(&self, slot: Slot, after: [String; 2]) {
+        if let Some(swept) = self.swept.get(usize::from(slot.0)) {
+            *lock(swept) = after;
+        }
+    }
+
     /// The client of a place.
     pub(crate) fn client(&self, place: Place, operation: &'static str) -> Result<Client, StoreError> {
         let client = self.servers.client(self.keys.index(place));
@@ -269,6 +289,7 @@ impl PlaceState {
         Self {
             offset: AtomicI64::new(UNKNOWN),
             life: std::sync::RwLock::default(),
+            doubtful: AtomicBool::new(false),
         }
     }
 }
@@ -282,6 +303,10 @@ enum Failed {
 /// A script that refused says so where others have a flag.
 fn is_late(reader: &Reader) -> bool {
     reader.peek() == Some("late")
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn jitter() -> Jitter {

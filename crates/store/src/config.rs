@@ -87,48 +87,73 @@ impl Default for StoreConfig {
     }
 }
 
+/// Whether something holds, of which key, and a sentence for when it does not.
+type Rule = (bool, &'static str, &'static str);
+
 impl StoreConfig {
-    /// Everything that is wrong with it, as sentences; empty if it can be used.
+    /// Everything that is wrong with it: keys of this section with sentences; empty if it can be used.
     #[must_use]
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let rules = self.rules().into_iter().chain(self.time_rules());
+        let broken = rules.filter(|(fine, ..)| !fine);
+        let broken = broken.map(|(_, key, text)| (key, text.to_owned()));
+        let url = server(&self.url).err().map(|text| ("url", text));
+        broken.chain(url).collect()
+    }
+
+    /// What must hold, but for durations.
+    fn rules(&self) -> [Rule; 4] {
         let replicated = self.durability == Durability::Replicated;
         let in_prefix = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-        let rules = [
-            ((1..=SLOTS_MAX).contains(&self.slots), "slots must be 1 to 256"),
+        [
+            (
+                (1..=SLOTS_MAX).contains(&self.slots),
+                "slots",
+                "must be from 1 to 256",
+            ),
             (
                 !self.prefix.is_empty() && self.prefix.chars().all(in_prefix),
-                "prefix must hold letters, digits, '-', '_', '.' and ':' only, and not be empty",
+                "prefix",
+                "must hold letters, digits, '-', '_', '.' and ':' only, and not be empty",
             ),
             (
                 (1..=64).contains(&self.connections),
-                "connections must be 1 to 64",
+                "connections",
+                "must be from 1 to 64",
             ),
             (
                 !replicated || self.replicas > 0,
-                "durability replicated needs replicas of at least 1",
+                "replicas",
+                "must be at least 1 for durability `replicated`",
             ),
+        ]
+    }
+
+    /// What must hold of durations.
+    fn time_rules(&self) -> [Rule; 4] {
+        let replicated = self.durability == Durability::Replicated;
+        [
             (
                 !replicated || self.wait_timeout_ms < self.command_timeout_ms,
-                "wait_timeout_ms must be below command_timeout_ms",
+                "wait_timeout_ms",
+                "must be below command_timeout_ms",
             ),
             (
                 self.command_timeout_ms >= 100,
-                "command_timeout_ms must be at least 100",
+                "command_timeout_ms",
+                "must be at least 100",
             ),
             (
                 self.connect_timeout_ms >= 100,
-                "connect_timeout_ms must be at least 100",
+                "connect_timeout_ms",
+                "must be at least 100",
             ),
             (
                 self.drain_lease_ms > self.command_timeout_ms,
-                "drain_lease_ms must exceed command_timeout_ms",
+                "drain_lease_ms",
+                "must exceed command_timeout_ms",
             ),
-        ];
-        let broken = rules
-            .iter()
-            .filter(|(fine, _)| !fine)
-            .map(|(_, text)| (*text).to_owned());
-        broken.chain(server(&self.url).err()).collect()
+        ]
     }
 
     /// How long one operation may take.
@@ -139,11 +164,14 @@ impl StoreConfig {
 
     /// The settings of one client, with the password read from its file.
     pub(crate) fn client(&self) -> Result<Config, StoreError> {
-        let problems = self.problems();
+        let told = |(key, text): (&str, String)| format!("{key} {text}");
+        let problems: Vec<String> = self.problems().into_iter().map(told).collect();
         if !problems.is_empty() {
             return Err(StoreError::Config { problems });
         }
-        let (server, tls) = server(&self.url).map_err(|p| StoreError::Config { problems: vec![p] })?;
+        let (server, tls) = server(&self.url).map_err(|text| StoreError::Config {
+            problems: vec![told(("url", text))],
+        })?;
         let password = self.password_file.as_ref().map(|path| {
             std::fs::read_to_string(path)
                 .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
@@ -171,23 +199,27 @@ impl StoreConfig {
 fn server(url: &str) -> Result<(ServerConfig, bool), String> {
     let (scheme, rest) = url
         .split_once("://")
-        .ok_or_else(|| "url has no scheme".to_owned())?;
+        .ok_or_else(|| "must be a URL such as redis://localhost:6379".to_owned())?;
     if rest.contains('@') {
-        return Err("url must not carry a password: use username and password_file".to_owned());
+        return Err("must not carry a password: use username and password_file".to_owned());
     }
     let (tls, kind) = match scheme.strip_prefix("rediss") {
         Some(kind) => (true, kind),
         None => (false, scheme.strip_prefix("redis").unwrap_or("?")),
     };
+    if !matches!(kind, "" | "-cluster" | "-sentinel") {
+        return Err(format!(
+            "must start with redis://, redis-cluster:// or redis-sentinel:// (rediss for TLS), not {scheme}://"
+        ));
+    }
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let hosts = hosts.split(',').map(host).collect::<Result<Vec<_>, _>>()?;
     let server = match (kind, hosts.as_slice()) {
         ("", [(name, port)]) if path.is_empty() => ServerConfig::new_centralized(name.as_str(), *port),
-        ("", _) => return Err("url redis:// takes one host:port and no path".to_owned()),
+        ("", _) => return Err("must be redis://host:port, with one host and no path".to_owned()),
         ("-cluster", _) => ServerConfig::new_clustered(hosts),
-        ("-sentinel", _) if !path.is_empty() => ServerConfig::new_sentinel(hosts, path),
-        ("-sentinel", _) => return Err("url redis-sentinel:// ends in /service".to_owned()),
-        _ => return Err(format!("url has the unknown scheme {scheme:?}")),
+        (_, _) if !path.is_empty() => ServerConfig::new_sentinel(hosts, path),
+        (_, _) => return Err("must be redis-sentinel://host:port,host:port/service".to_owned()),
     };
     Ok((server, tls))
 }
@@ -195,10 +227,12 @@ fn server(url: &str) -> Result<(ServerConfig, bool), String> {
 fn host(text: &str) -> Result<(String, u16), String> {
     let (name, port) = text
         .rsplit_once(':')
-        .ok_or_else(|| format!("url: {text:?} is not host:port"))?;
-    let port = port.parse().map_err(|_| format!("url: {port:?} is not a port"))?;
+        .ok_or_else(|| format!("must name host:port, not `{text}`"))?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("must name a port, not `{port}`"))?;
     if name.is_empty() {
-        Err(format!("url: {text:?} is not host:port"))
+        Err(format!("must name host:port, not `{text}`"))
     } else {
         Ok((name.to_owned(), port))
     }
@@ -210,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_default_has_no_problems() {
-        assert_eq!(StoreConfig::default().problems(), Vec::<String>::new());
+        assert_eq!(StoreConfig::default().problems(), []);
     }
 
     #[test]
@@ -222,7 +256,8 @@ mod tests {
             prefix: "{x}".into(),
             ..StoreConfig::default()
         };
-        assert_eq!(config.problems().len(), 4, "{:?}", config.problems());
+        let keys: Vec<_> = config.problems().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["slots", "prefix", "connections", "url"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Commands: acceptance, and the events of their delivery.
 
 use domain::command::{RedeliveryClass, Request};
-use domain::ids::{CommandId, Slot};
+use domain::ids::Slot;
 use domain::slot::{AcceptRefusal, AcceptReply, Applied, EventInput};
 
 use crate::keys::Place;
@@ -40,22 +40,10 @@ impl Store {
         let read = |r: &mut Reader| (0..count).map(|_| read_applied(r)).collect();
         self.call(scripts::APPLY, Place::Slot(slot), args, read).await
     }
-
-    /// Removes a dead letter (or another ended command) before its retention ends; false if the command is
-    /// open or unknown.
-    pub async fn purge_command(&self, id: CommandId) -> Result<Reply<bool>, StoreError> {
-        let slot = id.slot(self.slots()).ok_or(StoreError::WrongSlot)?;
-        self.call(
-            scripts::PURGE_COMMAND,
-            Place::Slot(slot),
-            vec![id.to_string()],
-            Reader::flag,
-        )
-        .await
-    }
 }
 
-fn accept_args(request: &Request) -> Vec<String> {
+/// In the order of `accept.lua`.
+pub(crate) fn accept_args(request: &Request) -> Vec<String> {
     let class = match request.class {
         RedeliveryClass::Safe => "s",
         RedeliveryClass::Unsafe => "u",
@@ -76,10 +64,11 @@ fn accept_args(request: &Request) -> Vec<String> {
         deadline_text(request.deadline),
         key,
         hash,
+        request.replay_of.map_or(String::new(), |id| id.to_string()),
     ]
 }
 
-fn read_accept(r: &mut Reader) -> Result<AcceptReply, StoreError> {
+pub(crate) fn read_accept(r: &mut Reader) -> Result<AcceptReply, StoreError> {
     match r.text()?.as_str() {
         "accepted" => {
             let status = r.status()?.ok_or_else(|| r.error("no status"))?;
@@ -108,7 +97,7 @@ fn read_accept(r: &mut Reader) -> Result<AcceptReply, StoreError> {
     }
 }
 
-fn event_args(input: &EventInput) -> [String; 7] {
+fn event_args(input: &EventInput) -> [String; 8] {
     let event = &input.event;
     [
         input.id.to_string(),
@@ -118,6 +107,10 @@ fn event_args(input: &EventInput) -> [String; 7] {
         event.nonce.to_string(),
         event.incarnation.to_string(),
         answer_text(input.answer.as_ref()),
+        input
+            .charge_point
+            .as_ref()
+            .map_or(String::new(), ToString::to_string),
     ]
 }
 

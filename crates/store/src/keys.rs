@@ -1,15 +1,16 @@
 //! The keys of the store. Within a slot every key starts with the slot's base, whose hash tag keeps the slot
 //! on one Redis server; the scripts build the rest of a key from the base:
 //!
-//! `:d:<cp>` device · `:q:<cp>` queue · `:c:<id>` command · `:p:<id>` its payload · `:k:<cp>:<key>` idempotency
-//! key · `:due` timers · `:m` counters · `:out` outbox · `:notes` and `:nq` kicks and cancels · `:all` listing ·
-//! `:gone` ended commands by the end of their retention · `:conn` connected chargers · `:drain` drain lease ·
-//! `:ch` channel of changes.
+//! `:d:<cp>` device · `:q:<cp>` queue · `:c:<id>` open command, `:p:<id>` its payload, `:h:<id>` its former attempts ·
+//! `:e:<id>` ended command · `:k:<cp>:<key>` idempotency key · `:all` every command by charger and id · `:dl` dead
+//! letters by when they are forgotten · `:due` timers · `:m` counters and the timer rounds · `:out`
+//! outbox · `:notes` and `:nq` kicks and cancels · `:conn` connected chargers · `:drain` drain lease · `:ch` channel
+//! of changes.
 
 use domain::ids::Slot;
 
 /// The version of this layout; it is pinned, so that two versions never share a store.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// A part of the store that scripts run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

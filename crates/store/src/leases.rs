@@ -151,17 +151,6 @@ impl Store {
             .await
     }
 
-    /// Ends a lease at once, because its edge exits; false if another life has it.
-    pub async fn release_lease(
-        &self,
-        pod: &PodId,
-        incarnation: Incarnation,
-    ) -> Result<Reply<bool>, StoreError> {
-        let args = vec![pod.to_string(), incarnation.to_string()];
-        self.call(scripts::RELEASE_LEASE, Place::Pods, args, Reader::flag)
-            .await
-    }
-
     /// A pod's record, perhaps lapsed.
     pub async fn lease(&self, pod: &PodId) -> Result<Reply<Option<Lease>>, StoreError> {
         let read = |r: &mut Reader| Ok(r.list(read_lease)?.into_iter().next());

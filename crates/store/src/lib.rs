@@ -9,6 +9,7 @@ mod barrier;
 mod changes;
 mod client;
 mod config;
+mod dead;
 mod delivery;
 mod error;
 mod keys;
@@ -33,6 +34,7 @@ use domain::settings::DeliverySettings;
 pub use audit::{Finding, TimerAudit};
 pub use changes::{Change, ChangeEvent, Changes};
 pub use config::{Durability, StoreConfig};
+pub use dead::{DeadLetterFilter, DeadLetterPage, FoundDeadLetter};
 pub use error::StoreError;
 pub use leases::{LinkReply, Mark, Renewal, TakeReply, Taking};
 pub use outbox::{DrainReply, DueRound};
@@ -115,15 +117,18 @@ impl Store {
         &self.core.settings
     }
 
-    /// The store epoch as last seen: another text after any Redis server restarted or failed over.
+    /// The store epoch as last seen: another text after any Redis server restarted, failed over or failed back.
+    /// It may also change without that, when a first replica arrives or the last one has been gone for long.
     #[must_use]
     pub fn epoch(&self) -> String {
         self.core.epoch()
     }
 
-    /// Asks Redis for its time; also the readiness check.
+    /// Asks Redis for its time, and every server for its present life; also the readiness check.
     pub async fn redis_now(&self) -> Result<Micros, StoreError> {
         let limit = self.core.config.command_timeout();
+        // First, so that the time is fresh; a server that stalls takes only a part of the time.
+        let _ = tokio::time::timeout(limit / 4, self.core.refresh_others()).await;
         let asked = tokio::time::timeout(limit, self.core.refresh(Place::Pods)).await;
         asked
             .unwrap_or(Err(StoreError::Timeout {

@@ -11,7 +11,7 @@ use crate::{Store, StoreError, scripts};
 /// What a timer round did, and what the slot holds now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueRound {
-    /// Commands whose timer was handled; as many as the limit means that more may be due.
+    /// Commands whose timer was handled or held back; as many as the limit means that more may be due.
     pub handled: Vec<CommandId>,
     /// Dispatches that the round claimed.
     pub claimed: Vec<Claimed>,
@@ -21,6 +21,8 @@ pub struct DueRound {
     pub notes: u64,
     /// When the next timer is due; none without open commands.
     pub next_due: Option<Micros>,
+    /// Entries that the outbox ever had: every end of a command made one.
+    pub outbox_numbers: u64,
 }
 
 /// What is to leave the store.
@@ -35,10 +37,10 @@ pub struct DrainReply {
 }
 
 impl Store {
-    /// Handles up to `limit` timers of a slot that are due, and forgets listings whose retention ended.
+    /// Handles up to `limit` timers of a slot that are due, and forgets some listings whose retention ended.
     pub async fn run_due(&self, slot: Slot, limit: usize) -> Result<Reply<DueRound>, StoreError> {
         let read = |r: &mut Reader| {
-            Ok(DueRound {
+            let round = DueRound {
                 handled: r.list(Reader::command_id)?,
                 claimed: r.claimed()?,
                 outbox: r.number()?,
@@ -47,10 +49,15 @@ impl Store {
                     "" => None,
                     text => Some(Micros(text.parse().map_err(|_| r.error("next timer"))?)),
                 },
-            })
+                outbox_numbers: r.number()?,
+            };
+            Ok((round, [r.text()?, r.text()?]))
         };
-        self.call(scripts::RUN_DUE, Place::Slot(slot), vec![limit.to_string()], read)
-            .await
+        let mut args = vec![limit.to_string()];
+        args.extend(self.core.swept(slot));
+        let reply = self.call(scripts::RUN_DUE, Place::Slot(slot), args, read).await?;
+        self.core.set_swept(slot, reply.value.1.clone());
+        Ok(reply.map(|(round, _)| round))
     }
 
     /// Takes or renews the drain lease of a slot for `holder` and reads what is to leave. Behind the barrier:
@@ -67,17 +74,19 @@ impl Store {
             .await
     }
 
-    /// Removes outbox entries that the broker confirmed, and notes whose pod has no such life any more.
+    /// Removes outbox entries that the broker confirmed, and notes whose pod has no such life any more; gives the
+    /// drain lease back if `holder` has it. True: entries are left.
     pub async fn trim(
         &self,
         slot: Slot,
+        holder: &str,
         numbers: &[u64],
         notes: &[(ChargePointId, String)],
-    ) -> Result<Reply<()>, StoreError> {
-        let mut args = vec![numbers.len().to_string()];
+    ) -> Result<Reply<bool>, StoreError> {
+        let mut args = vec![holder.to_owned(), numbers.len().to_string()];
         args.extend(numbers.iter().map(u64::to_string));
         args.extend(notes.iter().map(|(id, name)| note_member(id, name)));
-        self.call(scripts::TRIM, Place::Slot(slot), args, |_| Ok(()))
+        self.call(scripts::TRIM, Place::Slot(slot), args, Reader::flag)
             .await
     }
 
@@ -106,7 +115,7 @@ fn read_drain(r: &mut Reader) -> Result<DrainReply, StoreError> {
 
 pub(crate) fn read_entry(r: &mut Reader) -> Result<(u64, OutboxEntry), StoreError> {
     let number = r.number()?;
-    let (kind, answer) = (r.text()?, r.answer()?);
+    let (kind, answer, attempts, ocpp_version) = (r.text()?, r.answer()?, r.attempts()?, r.text()?);
     let kind = match (kind.as_str(), answer) {
         ("end", _) => OutboxKind::Ended { dead_letter: false },
         ("dead", _) => OutboxKind::Ended { dead_letter: true },
@@ -118,6 +127,8 @@ pub(crate) fn read_entry(r: &mut Reader) -> Result<(u64, OutboxEntry), StoreErro
         OutboxEntry {
             kind,
             command: r.command()?,
+            attempts,
+            ocpp_version,
         },
     ))
 }

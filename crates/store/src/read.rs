@@ -2,7 +2,7 @@
 //! be seen before it is durable.
 
 use domain::command::{Command, Status};
-use domain::ids::{ChargePointId, CommandId, PodId, Slot};
+use domain::ids::{ChargePointId, CommandId, Micros, PodId, Slot};
 use domain::slot::Device;
 
 use crate::keys::Place;
@@ -16,6 +16,10 @@ pub struct CommandFilter {
     pub charge_point: Option<ChargePointId>,
     /// Only these; empty means all. Dead letters are `Failed` and `Expired`.
     pub statuses: Vec<Status>,
+    /// Only those accepted at or after this.
+    pub created_after: Option<Micros>,
+    /// Only those accepted before this.
+    pub created_before: Option<Micros>,
 }
 
 /// A page of commands, by slot, charger and id.
@@ -52,6 +56,8 @@ pub struct SlotCount {
     pub open: u64,
     /// Open and retained commands.
     pub commands: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
     /// Connected chargers, the lapsed ones included.
     pub connections: u64,
     /// Entries in the outbox.
@@ -84,26 +90,18 @@ impl Store {
         limit: usize,
     ) -> Result<CommandPage, StoreError> {
         let mut page = CommandPage::default();
-        let only = filter.charge_point.as_ref();
-        let first = Cursor {
-            slot: only.map_or(0, |c| self.slot_of(c).0),
-            rest: String::new(),
-        };
-        let mut at = after.map_or(Ok(first), Cursor::read)?;
-        let last = only.map_or(self.slots() - 1, |c| self.slot_of(c).0);
-        let statuses: String = filter.statuses.iter().map(|s| s.code()).collect();
+        let only = filter.charge_point.as_ref().map(|c| self.slot_of(c).0);
+        let mut at = Cursor::start(after, only)?;
+        let last = only.unwrap_or(self.slots() - 1);
         while at.slot <= last {
-            let args = vec![
-                only.map_or(String::new(), ToString::to_string),
-                statuses.clone(),
-                at.rest.replacen(':', "\n", 1),
-                (limit - page.commands.len()).to_string(),
-            ];
+            let mut args = filter_args(filter);
+            args.extend(position(&at.rest)?);
+            args.push((limit - page.commands.len()).to_string());
             let read = |r: &mut Reader| Ok((r.list(Reader::command)?, r.text()?));
             let place = Place::Slot(Slot(at.slot));
             let (found, next) = self.call(scripts::LIST_COMMANDS, place, args, read).await?.value;
             page.commands.extend(found);
-            at = at.step(next.replacen('\n', ":", 1));
+            at = at.step(next);
             if page.commands.len() >= limit {
                 page.next = (at.slot <= last).then(|| at.text());
                 break;
@@ -131,13 +129,7 @@ impl Store {
         limit: usize,
     ) -> Result<ConnectionPage, StoreError> {
         let mut page = ConnectionPage::default();
-        let mut at = after.map_or(
-            Ok(Cursor {
-                slot: 0,
-                rest: String::new(),
-            }),
-            Cursor::read,
-        )?;
+        let mut at = Cursor::start(after, None)?;
         while at.slot < self.slots() {
             let (score, member) = at.rest.split_once(':').unwrap_or(("0", ""));
             score.parse::<u64>().map_err(|_| StoreError::Cursor)?;
@@ -169,6 +161,7 @@ impl Store {
             Ok(SlotCount {
                 open: r.number()?,
                 commands: r.number()?,
+                dead_letters: r.number()?,
                 connections: r.number()?,
                 outbox: r.number()?,
                 notes: r.number()?,
@@ -187,28 +180,61 @@ pub(crate) fn read_connection(r: &mut Reader) -> Result<Connection, StoreError> 
     })
 }
 
+fn filter_args(filter: &CommandFilter) -> Vec<String> {
+    let time = |t: Option<Micros>| t.map_or(String::new(), |t| t.to_string());
+    vec![
+        filter
+            .charge_point
+            .as_ref()
+            .map_or(String::new(), ToString::to_string),
+        filter.statuses.iter().map(|s| s.code()).collect(),
+        time(filter.created_after),
+        time(filter.created_before),
+    ]
+}
+
+/// The charger and the id that a listing of commands goes on after.
+fn position(rest: &str) -> Result<[String; 2], StoreError> {
+    let (charge_point, id) = rest.split_once(':').unwrap_or((rest, ""));
+    let fine = (charge_point.is_empty() || ChargePointId::parse(charge_point).is_ok())
+        && (id.is_empty() || CommandId::parse(id).is_ok());
+    fine.then(|| [charge_point.to_owned(), id.to_owned()])
+        .ok_or(StoreError::Cursor)
+}
+
 /// Where a listing goes on: a slot, and the last thing seen in it.
-struct Cursor {
-    slot: u16,
-    rest: String,
+pub(crate) struct Cursor {
+    pub(crate) slot: u16,
+    pub(crate) rest: String,
 }
 
 impl Cursor {
-    fn read(text: &str) -> Result<Self, StoreError> {
+    /// Where a page starts: after the page before, or at the front; within one slot only, if so asked.
+    pub(crate) fn start(after: Option<&str>, only: Option<u16>) -> Result<Self, StoreError> {
+        let Some(text) = after else {
+            return Ok(Self {
+                slot: only.unwrap_or(0),
+                rest: String::new(),
+            });
+        };
         let wrong = || StoreError::Cursor;
         let (slot, rest) = text.split_once('.').ok_or_else(wrong)?;
+        let slot = slot.parse().map_err(|_| wrong())?;
+        if only.is_some_and(|only| only != slot) {
+            return Err(wrong());
+        }
         Ok(Self {
-            slot: slot.parse().map_err(|_| wrong())?,
+            slot,
             rest: rest.to_owned(),
         })
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{}.{}", self.slot, self.rest)
     }
 
     /// Goes on after `next`, or with the next slot if there is nothing more in this one.
-    fn step(self, next: String) -> Self {
+    pub(crate) fn step(self, next: String) -> Self {
         if next.is_empty() {
             Self {
                 slot: self.slot + 1,

@@ -1,21 +1,29 @@
 //! Renders the prelude of every script: the decision table of `domain::delivery`, the settings, the clock.
 //!
-//! The table becomes one string constant with nine letters a row, found by arithmetic: a Lua table of 1,728
+//! The table becomes one string constant with ten letters a row, found by arithmetic: a Lua table of 1,728
 //! rows would be built again at every call.
 
 use std::fmt::Write as _;
 
-use domain::command::{FailureReason, Mark, RedeliveryClass, Status};
+use domain::command::{ATTEMPTS_KEPT, AttemptOutcome, FailureReason, Mark, RedeliveryClass, Status};
 use domain::delivery::table::{self, Row};
 use domain::delivery::{Also, Attempts, Cell, Change, EventKind, Fence, Place, Timer, Verdict};
-use domain::settings::DeliverySettings;
-use domain::slot::ARRIVALS;
+use domain::settings::{DeliverySettings, ROUND_NOTED_US, STALL_US};
+use domain::slot::{ARRIVALS, FORGOTTEN_A_ROUND};
 
-const PRELUDE: &str = include_str!("lua/lib.lua");
+/// The parts of the prelude, in the order in which each builds on the ones before.
+const PRELUDE: &[&str] = &[
+    include_str!("lua/lib.lua"),
+    include_str!("lua/command.lua"),
+    include_str!("lua/change.lua"),
+    include_str!("lua/claim.lua"),
+    include_str!("lua/reply.lua"),
+    include_str!("lua/accept.lua"),
+];
 
 /// Letters of one row.
 #[cfg(test)]
-const ROW: usize = 9;
+const ROW: usize = 10;
 
 /// Where scripts take the time from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +41,7 @@ pub(crate) fn prelude(settings: &DeliverySettings, clock: Clock) -> String {
         Clock::Caller => "tonumber(ARGV[5])",
     };
     PRELUDE
+        .join("\n")
         .replace("@CLOCK@", clock)
         .replace("@ROWS@", &rows())
         .replace("@EVENTS@", &events())
@@ -52,6 +61,13 @@ fn settings_text(s: &DeliverySettings) -> String {
         ("CONNECTION_TTL_US", s.connection_ttl_us),
         ("MAX_OPEN", u64::from(s.max_open_per_charger)),
         ("MAX_OUTBOX", u64::from(s.max_outbox)),
+        ("MAX_OVERTAKES", u64::from(s.max_overtakes)),
+        ("STALL_US", STALL_US),
+        ("ROUND_NOTED_US", ROUND_NOTED_US),
+        ("ATTEMPTS_KEPT", ATTEMPTS_KEPT as u64),
+        ("MAX_DEAD", u64::from(s.max_dead_letters)),
+        ("DEAD_RETENTION_US", s.dead_letter_retention_us),
+        ("FORGOTTEN_A_ROUND", FORGOTTEN_A_ROUND as u64),
         ("RETENTION_US", s.retention_us),
         ("KEY_RETENTION_US", s.idempotency_retention_us),
         ("NOTE_RESEND_US", s.note_resend_us),
@@ -117,7 +133,7 @@ fn encode(row: &Row) -> String {
         Verdict::Ended => 'e',
     };
     match row.outcome.change {
-        None => format!("{verdict}--------"),
+        None => format!("{verdict}---------"),
         Some(change) => format!("{verdict}{}", encode_change(&change)),
     }
 }
@@ -156,8 +172,9 @@ fn encode_change(change: &Change) -> String {
     };
     let written = u8::from(change.possibly_written);
     let mark = change.mark.map_or('k', Mark::code);
+    let over = change.attempt_over.map_or('-', AttemptOutcome::code);
     format!(
-        "{}{reason}{written}{attempts}{place}{timer}{mark}{also}",
+        "{}{reason}{written}{attempts}{place}{timer}{mark}{also}{over}",
         change.to.code()
     )
 }

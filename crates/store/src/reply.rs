@@ -2,14 +2,14 @@
 //! the script wrote it.
 
 use domain::command::{
-    Answer, Command, Deadline, FailureReason, IdempotencyKey, Mark, Priority, Progress, RedeliveryClass,
-    Request, Route, Status,
+    Answer, Attempt, AttemptOutcome, Command, Deadline, FailureReason, IdempotencyKey, Mark, Priority,
+    Progress, RedeliveryClass, Request, Route, Status,
 };
 use domain::delivery::Verdict;
 use domain::ids::{
     ChargePointId, CommandId, DispatchNumber, Incarnation, Micros, Nonce, PodId, Sequence, Version,
 };
-use domain::slot::{Claimed, Device};
+use domain::slot::{Claimed, DeadLetter, Device};
 use fred::types::Value;
 
 use crate::error::StoreError;
@@ -165,7 +165,7 @@ impl Reader {
         CommandId::parse(&text).map_err(|e| self.error(format!("command {text:?} {e}")))
     }
 
-    fn optional_command_id(&mut self) -> Read<Option<CommandId>> {
+    pub(crate) fn optional_command_id(&mut self) -> Read<Option<CommandId>> {
         match self.text()?.as_str() {
             "" => Ok(None),
             text => CommandId::parse(text)
@@ -184,8 +184,12 @@ impl Reader {
 
     /// A command, in the order of the prelude's list of fields.
     pub(crate) fn command(&mut self) -> Read<Command> {
-        let request = self.request()?;
+        let mut request = self.request()?;
         let (created, deadline) = (self.micros()?, self.micros()?);
+        request.deadline = Deadline::At {
+            at: deadline,
+            max_us: 0,
+        };
         let (score, epoch) = (self.number()?, self.text()?);
         Ok(Command {
             request,
@@ -197,6 +201,7 @@ impl Reader {
         })
     }
 
+    /// A request without its deadline, which follows as the command's.
     fn request(&mut self) -> Read<Request> {
         Ok(Request {
             id: self.command_id()?,
@@ -214,33 +219,16 @@ impl Reader {
             },
             max_attempts: self.number()?,
             answer_timeout_us: self.number()?,
-            deadline: self.deadline()?,
-            idempotency: self.idempotency()?,
+            deadline: Deadline::After(0),
+            idempotency: match self.text()? {
+                key if key.is_empty() => None,
+                key => Some(IdempotencyKey {
+                    key,
+                    content_hash: String::new(),
+                }),
+            },
+            replay_of: self.optional_command_id()?,
         })
-    }
-
-    fn deadline(&mut self) -> Read<Deadline> {
-        let text = self.text()?;
-        let number = |t: &str| {
-            t.parse()
-                .map_err(|_| self.error(format!("{text:?} is no deadline")))
-        };
-        match (
-            text.strip_prefix('A'),
-            text.strip_prefix('T').and_then(|t| t.split_once(',')),
-        ) {
-            (Some(after), _) => Ok(Deadline::After(number(after)?)),
-            (_, Some((at, max))) => Ok(Deadline::At {
-                at: Micros(number(at)?),
-                max_us: number(max)?,
-            }),
-            _ => Err(self.error(format!("{text:?} is no deadline"))),
-        }
-    }
-
-    fn idempotency(&mut self) -> Read<Option<IdempotencyKey>> {
-        let (key, content_hash) = (self.text()?, self.text()?);
-        Ok((!content_hash.is_empty()).then_some(IdempotencyKey { key, content_hash }))
     }
 
     fn progress(&mut self) -> Read<Progress> {
@@ -260,6 +248,7 @@ impl Reader {
                 let mark = self.letter()?.and_then(Mark::from_code);
                 self.known("mark", mark)?
             },
+            attempt_at: self.micros()?,
             revision: self.number()?,
             reason: match self.text()?.as_str() {
                 "" => None,
@@ -269,6 +258,22 @@ impl Reader {
             answer: self.answer()?,
             ended: self.micros()?,
             result_sequence: self.number()?,
+        })
+    }
+
+    /// Former attempts, a line each.
+    pub(crate) fn attempts(&mut self) -> Read<Vec<Attempt>> {
+        let text = self.text()?;
+        let read = |line: &str| attempt(line).ok_or_else(|| self.error(format!("{line:?} is no attempt")));
+        text.lines().map(read).collect()
+    }
+
+    /// A command with its attempts and the command that replays it.
+    pub(crate) fn dead_letter(&mut self) -> Read<DeadLetter> {
+        Ok(DeadLetter {
+            command: self.command()?,
+            attempts: self.attempts()?,
+            replayed_as: self.optional_command_id()?,
         })
     }
 
@@ -310,8 +315,27 @@ impl Reader {
             urgent: self.optional_command_id()?,
             open: self.number()?,
             results: self.number()?,
+            overtakes: self.number()?,
         })
     }
+}
+
+/// Number, time, pod, incarnation, version and outcome, separated by blanks.
+fn attempt(line: &str) -> Option<Attempt> {
+    let parts: Vec<&str> = line.split(' ').collect();
+    let [number, at, pod, incarnation, version, outcome] = parts.as_slice() else {
+        return None;
+    };
+    Some(Attempt {
+        number: number.parse().ok()?,
+        at: Micros(at.parse().ok()?),
+        route: Route {
+            pod: PodId::parse(pod).ok()?,
+            incarnation: Incarnation(incarnation.parse().ok()?),
+            version: Version(version.parse().ok()?),
+        },
+        outcome: AttemptOutcome::from_code(outcome.chars().next()?)?,
+    })
 }
 
 /// How an answer is written in Redis.

@@ -43,7 +43,10 @@ scripts! {
     CONFIRM_NOTE = "confirmNote", false;
     GET_COMMAND = "getCommand", true;
     LIST_COMMANDS = "listCommands", true;
-    PURGE_COMMAND = "purgeCommand", false;
+    REPLAY_COMMAND = "replayCommand", true;
+    GET_DEAD_LETTER = "getDeadLetter", true;
+    LIST_DEAD_LETTERS = "listDeadLetters", true;
+    PURGE_DEAD_LETTERS = "purgeDeadLetters", true;
     GET_CONNECTION = "getConnection", false;
     LIST_CONNECTIONS = "listConnections", false;
     COUNT_SLOT = "countSlot", false;
@@ -51,7 +54,6 @@ scripts! {
     TAKE_INCARNATION = "takeIncarnation", true;
     RENEW_LEASE = "renewLease", false;
     MARK_POD = "markPod", false;
-    RELEASE_LEASE = "releaseLease", false;
     GET_LEASE = "getLease", false;
     LIST_LEASES = "listLeases", false;
     FORGET_LEASE = "forgetLease", false;

@@ -1,12 +1,12 @@
 //! For this crate's tests: a store whose scripts are told the time, the epoch and the jitter, whose prelude may
 //! be altered, and whose slots can be read whole. No configuration leads here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ids::{ChargePointId, CommandId, Micros, Slot};
 use domain::settings::DeliverySettings;
-use domain::slot::{KeyEntry, SlotModel};
+use domain::slot::{DeadEntry, KeyEntry, SlotModel};
 
 pub use crate::client::FakeCall;
 use crate::keys::Place;
@@ -21,8 +21,10 @@ use crate::{Store, StoreConfig, StoreError, flag, scripts};
 pub struct Dump {
     /// What the model speaks of.
     pub model: SlotModel,
-    /// Members of the listing.
-    pub listed: Vec<String>,
+    /// The listed commands.
+    pub listed: BTreeSet<(ChargePointId, CommandId)>,
+    /// Members of the listing of dead letters.
+    pub dead_listed: usize,
     /// Connected chargers and the end of their registration.
     pub connected: BTreeMap<ChargePointId, Micros>,
     /// Keys with a time to live, without the slot's base, sorted.
@@ -66,8 +68,25 @@ pub async fn dump(store: &Store, slot: Slot, remove: bool) -> Result<Dump, Store
 }
 
 fn read_dump(r: &mut Reader, settings: DeliverySettings) -> Result<Dump, StoreError> {
+    let (model, dead_listed) = read_model(r, settings)?;
+    let listed = r.list(|r| Ok((r.charge_point()?, r.command_id()?)))?;
+    let connected = r.list(|r| Ok((r.charge_point()?, r.micros()?)))?;
+    let mut expiring = r.list(Reader::text)?;
+    expiring.sort();
+    Ok(Dump {
+        model,
+        listed: listed.into_iter().collect(),
+        dead_listed,
+        connected: connected.into_iter().collect(),
+        expiring,
+    })
+}
+
+/// What the model speaks of, and how many dead letters are listed.
+fn read_model(r: &mut Reader, settings: DeliverySettings) -> Result<(SlotModel, usize), StoreError> {
     let mut model = SlotModel::new(settings);
     (model.arrivals, model.outbox_numbers) = (r.number()?, r.number()?);
+    (model.last_round, model.hold) = (r.micros()?, r.micros()?);
     let devices = r.list(read_connection)?;
     model.devices = devices.into_iter().map(|c| (c.charge_point, c.device)).collect();
     model.commands = r
@@ -87,23 +106,10 @@ fn read_dump(r: &mut Reader, settings: DeliverySettings) -> Result<Dump, StoreEr
         .into_iter()
         .map(|(id, n)| ((id, n.name()), n))
         .collect();
-    let listed = r
-        .list(|r| Ok((r.text()?, r.text()?)))?
-        .into_iter()
-        .map(|(member, _)| member)
-        .collect();
-    let connected = r
-        .list(|r| Ok((r.charge_point()?, r.micros()?)))?
-        .into_iter()
-        .collect();
-    let mut expiring = r.list(Reader::text)?;
-    expiring.sort();
-    Ok(Dump {
-        model,
-        listed,
-        connected,
-        expiring,
-    })
+    let attempts = r.list(|r| Ok((r.command_id()?, r.attempts()?)))?;
+    model.attempts = attempts.into_iter().filter(|(_, a)| !a.is_empty()).collect();
+    model.dead_letters = r.list(read_dead_entry)?.into_iter().collect();
+    Ok((model, r.number()?))
 }
 
 type Queue = (ChargePointId, BTreeMap<u64, CommandId>);
@@ -117,19 +123,14 @@ fn read_queue(r: &mut Reader) -> Result<Queue, StoreError> {
     ))
 }
 
+fn read_dead_entry(r: &mut Reader) -> Result<(CommandId, DeadEntry), StoreError> {
+    let (id, forget, replayed_as) = (r.command_id()?, r.micros()?, r.optional_command_id()?);
+    Ok((id, DeadEntry { forget, replayed_as }))
+}
+
 fn read_key(r: &mut Reader) -> Result<((ChargePointId, String), KeyEntry), StoreError> {
-    let (name, entry) = (r.text()?, r.text()?);
+    let (name, id, content_hash) = (r.text()?, r.command_id()?, r.text()?);
     let (charge_point, key) = name.split_once(':').ok_or_else(|| r.error("idempotency key"))?;
-    let (id, hash) = entry
-        .split_once('|')
-        .ok_or_else(|| r.error("idempotency entry"))?;
     let charge_point = ChargePointId::parse(charge_point).map_err(|e| r.error(e.to_string()))?;
-    let id = CommandId::parse(id).map_err(|e| r.error(e.to_string()))?;
-    Ok((
-        (charge_point, key.to_owned()),
-        KeyEntry {
-            id,
-            content_hash: hash.to_owned(),
-        },
-    ))
+    Ok(((charge_point, key.to_owned()), KeyEntry { id, content_hash }))
 }

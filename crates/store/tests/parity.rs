@@ -65,6 +65,21 @@ const INTERESTING: &[(&str, u64)] = &[
     ("note sent", 100),
     ("note done", 50),
     ("epoch changed", 100),
+    ("held back", 100),
+    ("attempt remembered", 200),
+    ("dead letter forgotten", 20),
+    ("dead letter pushed out", 20),
+    ("dead letter read", 50),
+    ("replayed", 100),
+    ("replayed before", 50),
+    ("replay not accepted", 20),
+    ("replay of nothing", 20),
+    ("replay of what is no dead letter", 20),
+    ("unsafe replay", 20),
+    ("purged", 50),
+    ("overtaken", 100),
+    ("turn of the longest waiting", 20),
+    ("another charger's", 50),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,6 +112,12 @@ fn settings() -> DeliverySettings {
     DeliverySettings {
         max_open_per_charger: 4,
         max_outbox: 9,
+        max_overtakes: 1,
+        grant_us: 1_000_000,
+        pod_lease_us: 3_000_000,
+        retention_us: 120_000_000,
+        dead_letter_retention_us: 200_000_000,
+        max_dead_letters: 4,
         ..DeliverySettings::default()
     }
 }

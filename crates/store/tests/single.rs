@@ -1,5 +1,5 @@
-//! The store on one Redis: the suite, and what happens when Redis goes away, stalls, restarts, forgets its
-//! scripts, fills its memory or its disk.
+//! The store on one Redis: the suite, and what happens when Redis goes away, stalls, restarts, fails over and back,
+//! or forgets its scripts.
 
 #![allow(
     clippy::unwrap_used,
@@ -220,112 +220,60 @@ async fn scripts_of_a_former_epoch_do_not_run_after_a_restart() -> Result<()> {
     Ok(())
 }
 
+/// The hole: a master that became a replica and then the master again has the same run id, the same role and still
+/// knows the scripts of its former life.
 #[tokio::test]
-async fn a_full_memory_is_told_and_can_be_drained() -> Result<()> {
-    let redis = Redis::start(Keeps::Always, &[])?;
-    let store = connect(&redis).await?;
-    let id = samples::charge_point("CP-1");
-    suite::accept(&store, &id).await?;
-    redis.cli(&["CONFIG", "SET", "maxmemory", "1"])?;
-    let refused = suite::accept(&store, &id).await.err().context("accepted")?;
-    assert!(
-        matches!(refused.downcast_ref(), Some(StoreError::OutOfMemory)),
-        "{refused:?}"
-    );
-    assert!(
-        store.drain(store.slot_of(&id), "a", 1).await?.value.held,
-        "draining frees memory"
-    );
-    assert_eq!(store.count_slot(store.slot_of(&id)).await?.value.open, 1);
-    redis.cli(&["CONFIG", "SET", "maxmemory", "0"])?;
-    suite::accept(&store, &id).await?;
-    store.close().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_failing_disk_is_told() -> Result<()> {
-    let redis = Redis::start(Keeps::Nothing, &["--save", "3600 1"])?;
-    let config = config(redis.url(), Durability::Relaxed);
-    let store = Store::connect(config, DeliverySettings::default()).await?;
-    let id = samples::charge_point("CP-1");
-    suite::accept(&store, &id).await?;
-    std::fs::remove_dir_all(redis.folder())?;
-    redis.cli(&["BGSAVE"])?;
-    until("saving failed", async || {
-        redis
-            .cli(&["INFO", "persistence"])
-            .ok()
-            .filter(|i| i.contains("rdb_last_bgsave_status:err"))
-    })
-    .await;
-    let refused = suite::accept(&store, &id).await.err().context("accepted")?;
-    assert!(
-        matches!(refused.downcast_ref(), Some(StoreError::Misconf { .. })),
-        "{refused:?}"
-    );
-    redis.cli(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"])?;
-    suite::accept(&store, &id).await?;
-    store.close().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_barrier_waits_for_replicas_and_counts_them() -> Result<()> {
-    let (redis, replica) = replicated().await?;
+async fn a_fail_back_is_another_epoch() -> Result<()> {
+    let redis = Redis::start(Keeps::Nothing, &[])?;
+    let master = redis.port.to_string();
+    let other = Redis::start(Keeps::Nothing, &["--replicaof", "127.0.0.1", &master])?;
     let config = StoreConfig {
-        wait_timeout_ms: 900,
-        ..config(redis.url(), Durability::Replicated)
+        command_timeout_ms: 500,
+        ..config(redis.url(), Durability::Relaxed)
     };
     let store = Store::connect(config, DeliverySettings::default()).await?;
     let id = samples::charge_point("CP-1");
-    let command = until("the replica confirms", async || {
-        suite::accept(&store, &id).await.ok()
-    })
-    .await;
-    replica.signal(Signal::SIGSTOP)?;
-    let refused = suite::accept(&store, &id).await.err().context("accepted")?;
-    let barrier = matches!(
-        refused.downcast_ref(),
-        Some(StoreError::Barrier {
-            wanted: 1,
-            got: 0,
-            ..
-        })
-    );
-    assert!(barrier, "{refused:?}");
-    let read = store.get_command(command).await.err();
-    assert!(
-        matches!(read, Some(StoreError::Barrier { .. })),
-        "a read passes the barrier too: {read:?}"
-    );
-    replica.signal(Signal::SIGCONT)?;
-    until("the replica follows again", async || {
-        store.get_command(command).await.ok()
-    })
-    .await;
-    until("the replica confirms", async || {
-        suite::accept(&store, &id).await.ok()
-    })
-    .await;
+    let mut epochs = std::collections::BTreeSet::new();
+    for asks in [true, false] {
+        let command = suite::accept(&store, &id).await?;
+        epochs.insert(store.epoch());
+        follows(&other).await;
+        other.cli(&["REPLICAOF", "NO", "ONE"])?;
+        redis.cli(&["REPLICAOF", "127.0.0.1", &other.port.to_string()])?;
+        follows(&redis).await;
+        if !asks {
+            let refused = suite::accept(&store, &id)
+                .await
+                .err()
+                .context("a replica accepted")?;
+            let refused = refused.downcast_ref();
+            assert!(
+                matches!(refused, Some(StoreError::Unavailable { .. })),
+                "{refused:?}"
+            );
+        }
+        redis.cli(&["REPLICAOF", "NO", "ONE"])?;
+        other.cli(&["REPLICAOF", "127.0.0.1", &master])?;
+        if asks {
+            store.redis_now().await?;
+        }
+        assert!(store.get_command(command).await?.value.is_some());
+        epochs.insert(store.epoch());
+    }
+    assert_eq!(epochs.len(), 3, "two fail-backs make three epochs: {epochs:?}");
     store.close().await;
     Ok(())
 }
 
-/// A master that needs one replica, and that replica.
-async fn replicated() -> Result<(Redis, Redis)> {
-    let args = ["--min-replicas-to-write", "1", "--repl-diskless-sync-delay", "0"];
-    let redis = Redis::start(Keeps::Nothing, &args)?;
-    let port = redis.port.to_string();
-    let replica = Redis::start(Keeps::Nothing, &["--replicaof", "127.0.0.1", &port])?;
-    until("the replica is in step", async || {
-        redis
+/// Waits until a replica follows its master.
+async fn follows(replica: &Redis) {
+    until("the replica follows", async || {
+        replica
             .cli(&["INFO", "replication"])
             .ok()
-            .filter(|i| i.contains("state=online"))
+            .filter(|i| i.contains("master_link_status:up"))
     })
     .await;
-    Ok((redis, replica))
 }
 
 #[tokio::test]

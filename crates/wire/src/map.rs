@@ -1,6 +1,7 @@
 //! The mapping between the generated types and the domain, one module a proto package.
 
 pub mod command;
+pub mod dead_letter;
 pub mod event;
 pub mod link;
 pub mod record;

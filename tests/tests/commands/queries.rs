@@ -2,6 +2,7 @@
 
 use integration::api::{from_now, is_end, safe_command};
 use integration::{Api, Charger, command};
+use prost_types::Timestamp;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -10,6 +11,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_types::StatusExt;
 use wire::gateway::command::v1::{CommandState, ListCommandsRequest, Priority, SendCommandRequest};
 use wire::gateway::registry::v1::{GetConnectionRequest, ListConnectionsRequest};
 
@@ -61,6 +63,7 @@ async fn pages(api: &Api, charge_point_id: &str, states: &[CommandState]) -> Vec
             states: states.iter().map(|state| (*state).into()).collect(),
             page_size: 2,
             page_token,
+            ..ListCommandsRequest::default()
         };
         let page = api.commands.clone().list_commands(request).await;
         let Ok(page) = page else {
@@ -111,6 +114,73 @@ fn a_list_of_commands_comes_in_pages_and_can_be_narrowed_to_states() {
             api.commands.clone().list_commands(bad).await.unwrap_err().code(),
             Code::InvalidArgument
         );
+    });
+}
+
+/// Three commands of one charger, and when the second was accepted.
+async fn three(api: &Api, id: &str) -> (Vec<String>, Option<Timestamp>) {
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        sent.push(api.send(command(id, "ClearCache")).await);
+    }
+    let second = api.get(&sent[1]).await.created_at;
+    (sent, second)
+}
+
+#[test]
+fn a_list_of_commands_can_be_narrowed_to_a_range_of_time() {
+    WORLD.run(async |system| {
+        let (api, id) = (system.api(1), system.charger_id("dated"));
+        let (sent, second) = three(&api, &id).await;
+        let all = ListCommandsRequest {
+            charge_point_id: id,
+            ..ListCommandsRequest::default()
+        };
+        let listed = async |request: ListCommandsRequest| -> Vec<String> {
+            let page = api.commands.clone().list_commands(request).await.unwrap();
+            let commands = page.into_inner().commands.into_iter();
+            commands.map(|command| command.command_id).collect()
+        };
+        let from = ListCommandsRequest {
+            created_after: second,
+            ..all.clone()
+        };
+        assert_eq!(listed(from).await, sent[1..]);
+        let before = ListCommandsRequest {
+            created_before: second,
+            ..all
+        };
+        assert_eq!(listed(before).await, sent[..1]);
+    });
+}
+
+#[test]
+fn an_empty_range_of_time_and_a_token_of_another_request_are_refused() {
+    WORLD.run(async |system| {
+        let (api, id) = (system.api(1), system.charger_id("misdated"));
+        let (_, second) = three(&api, &id).await;
+        let list = async |request| api.commands.clone().list_commands(request).await;
+        let first = ListCommandsRequest {
+            charge_point_id: id,
+            page_size: 1,
+            ..ListCommandsRequest::default()
+        };
+        let page_token = list(first.clone()).await.unwrap().into_inner().next_page_token;
+        let of_another = ListCommandsRequest {
+            created_after: second,
+            page_token,
+            ..first.clone()
+        };
+        let empty = ListCommandsRequest {
+            created_after: second,
+            created_before: second,
+            ..first
+        };
+        for (wrong, field) in [(of_another, "page_token"), (empty, "created_before")] {
+            let refused = list(wrong).await.unwrap_err();
+            let details = refused.get_details_bad_request().unwrap();
+            assert_eq!(details.field_violations[0].field, field);
+        }
     });
 }
 
@@ -244,6 +314,7 @@ fn reflection_names_every_service() {
         let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
         for service in [
             "gateway.command.v1.CommandService",
+            "gateway.command.v1.DeadLetterService",
             "gateway.registry.v1.RegistryService",
             "gateway.link.v1.EdgeLinkService",
             "grpc.health.v1.Health",

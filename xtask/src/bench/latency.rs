@@ -2,7 +2,6 @@
 //! which nothing queues; rounds of it alternate with rounds of the floors. The chargers' log tells when each CALL
 //! arrived, so that the way there and the way back are told apart.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -36,7 +35,6 @@ struct Ways {
     arrived: Samples,
     /// Until the record was read.
     ended: Samples,
-    begun_us: HashMap<String, u64>,
 }
 
 /// Measures and adds the rows.
@@ -62,9 +60,10 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
     let mut commands = Ways::default();
     for _ in 0..ROUNDS {
         floors.round().await?;
-        commands.add(platform.round(&chargers, RATE, A_ROUND).await?);
+        let round = platform.round(&chargers, RATE, A_ROUND).await?;
+        let log = std::fs::read_to_string(&journal).context("reading the chargers' log")?;
+        commands.add(round, &Journal::parse(&log)?)?;
     }
-    commands.read_arrivals(&std::fs::read_to_string(journal).context("reading the chargers' log")?)?;
     if rig.stack().broker_label() == "embedded" {
         report.note(
             "the embedded broker wakes no waiting fetch: its figures are mostly the wait, the floor's too",
@@ -111,24 +110,12 @@ fn add_rows(report: &mut Report, commands: &Ways, floors: &Times) {
 }
 
 impl Ways {
-    /// Adds a round.
-    fn add(&mut self, round: Vec<(Sent, Duration)>) {
+    /// Adds a round, which the chargers' log tells of.
+    fn add(&mut self, round: Vec<(Sent, Duration)>, journal: &Journal) -> Result<()> {
         for (sent, took) in round {
-            self.ended.push(took);
+            self.arrived.push(sent.arrived(journal)?);
             self.accepted.push(sent.accepted);
-            self.begun_us.insert(sent.id, sent.begun_us);
-        }
-    }
-
-    /// Adds when each CALL arrived, by the chargers' log; both clocks are this machine's.
-    fn read_arrivals(&mut self, log: &str) -> Result<()> {
-        let journal = Journal::parse(log)?;
-        for (id, begun_us) in &self.begun_us {
-            let seen = journal.commands.get(id);
-            let arrived = seen.and_then(|s| s.received_us.first());
-            let arrived = arrived.with_context(|| format!("no charger logged command {id}"))?;
-            self.arrived
-                .push(Duration::from_micros(arrived.saturating_sub(*begun_us)));
+            self.ended.push(took);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use wire::gateway::command::v1::{Priority, SendCommandRequest};
 
 use super::results::Results;
 use super::rig::{Rig, wall_us};
+use crate::demo::journal::Journal;
 
 /// How long the last results may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -36,12 +37,21 @@ pub(super) struct Chargers {
 pub(super) struct Sent {
     /// Its id.
     pub(super) id: String,
-    /// When the call began, by the monotonic and by the wall clock.
-    pub(super) begun: Instant,
-    /// The latter, microseconds.
-    pub(super) begun_us: u64,
+    /// When the call began, by the monotonic and by the wall clock, the latter in microseconds.
+    begun: Instant,
+    begun_us: u64,
     /// How long the call took.
     pub(super) accepted: Duration,
+}
+
+impl Sent {
+    /// When the CALL was at the charger, by its log, from the call of SendCommand; both clocks are this machine's.
+    pub(super) fn arrived(&self, journal: &Journal) -> Result<Duration> {
+        let seen = journal.commands.get(&self.id);
+        let arrived = seen.and_then(|seen| seen.received_us.first());
+        let arrived = arrived.with_context(|| format!("no charger logged command {}", self.id))?;
+        Ok(Duration::from_micros(arrived.saturating_sub(self.begun_us)))
+    }
 }
 
 impl Platform {

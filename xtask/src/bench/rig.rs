@@ -176,6 +176,11 @@ impl Rig {
         Ok((prefix, times))
     }
 
+    /// Chargers that connect from now on keep no log.
+    pub(super) fn keep_no_journal(&mut self) {
+        self.journal = None;
+    }
+
     /// What the ids of the next swarm will begin with.
     pub(super) fn next_prefix(&self) -> String {
         format!("B{}-", self.swarms + 1)

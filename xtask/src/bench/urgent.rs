@@ -4,9 +4,10 @@
 //! The urgent commands go to chargers of their own: a charger that is busy with a low command takes as long as it
 //! takes, and no gateway can help that.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 use wire::gateway::command::v1::Priority;
 
@@ -15,6 +16,7 @@ use super::platform::{Chargers, Platform};
 use super::report::{Bar, Report, Row, Unit};
 use super::rig::{Rig, Target, announce};
 use super::samples::Samples;
+use crate::demo::journal::Journal;
 use crate::progress::say;
 use crate::stack::binaries::Binaries;
 
@@ -45,11 +47,20 @@ struct Figures {
     sustained: f64,
     /// How long each charger of the backlog takes for an answer.
     pace: Duration,
-    idle: Samples,
-    loaded: Samples,
+    idle: Times,
+    loaded: Times,
     /// Low commands a second beside the urgent ones, and how many of them still waited at the end.
     low_rate: f64,
     left: usize,
+}
+
+/// Times of urgent commands.
+#[derive(Default)]
+struct Times {
+    /// Until the CALL was at the charger.
+    arrived: Samples,
+    /// Until the record was read.
+    ended: Samples,
 }
 
 /// Measures and adds the rows.
@@ -60,7 +71,10 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
     );
     let mut rig = Rig::start("urgent", args, binaries).await?;
     report.broker(rig.stack().broker_label());
+    let journal = rig.keep_journal();
     let (prefix, _) = rig.connect(Target::Edge, CHARGERS).await?;
+    // Only they: a log of the low ones' answers would slow what the low ones can sustain.
+    rig.keep_no_journal();
     let urgent = Chargers {
         prefix,
         count: CHARGERS,
@@ -69,7 +83,7 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
     let mut platform = Platform::open(&rig).await?;
     platform.round(&urgent, RATE, COMMANDS / 4).await?;
     let sustained = sustained(&mut rig, &mut platform).await?;
-    let figures = beside_the_backlog(&mut rig, &mut platform, &urgent, sustained).await?;
+    let figures = beside_the_backlog(&mut rig, &mut platform, &urgent, sustained, &journal).await?;
     drop(platform);
     rig.stop().await;
     figures.add_rows(report);
@@ -83,15 +97,16 @@ async fn beside_the_backlog(
     platform: &mut Platform,
     urgent: &Chargers,
     sustained: f64,
+    journal: &Path,
 ) -> Result<Figures> {
-    let idle = times(platform, urgent).await?;
+    let idle = times(platform, urgent, journal).await?;
     say(format!("piling up {BACKLOG} low commands"));
     let low = low_chargers(rig.next_prefix());
     platform.pile_up(&low, BACKLOG, ABREAST).await?;
     let pace = Duration::from_secs_f64(f64::from(LOW_CHARGERS) / (sustained / 2.0));
     let (before, begun) = (platform.results(), Instant::now());
     rig.connect_slow(Target::Edge, LOW_CHARGERS, pace).await?;
-    let loaded = times(platform, urgent).await?;
+    let loaded = times(platform, urgent, journal).await?;
     let done = (platform.results() - before).saturating_sub(COMMANDS as usize);
     let left = (BACKLOG as usize).saturating_sub(done);
     if left == 0 {
@@ -113,15 +128,24 @@ impl Figures {
         let rate = |what: &str, rate| Row::new(what, rate, Unit::PerSecond);
         report.row(rate("low commands, as fast as they go", self.sustained));
         report.row(rate("low commands beside the urgent ones", self.low_rate));
-        let row = |percent: usize| {
-            let what = format!("urgent p{percent} against {BACKLOG} low ones");
-            let row = Row::new(what, self.loaded.percentile_ms(percent), Unit::Milliseconds);
-            row.floor(self.idle.percentile_ms(percent), "unloaded")
+        let row = |percent: usize, what: &str, of: fn(&Times) -> &Samples| {
+            let what = format!("urgent p{percent} {what} against {BACKLOG} low ones");
+            let row = Row::new(what, of(&self.loaded).percentile_ms(percent), Unit::Milliseconds);
+            row.floor(of(&self.idle).percentile_ms(percent), "unloaded")
         };
-        report.row(row(50));
-        report.row(row(99).bar(Bar::RatioAtMost(BAR)));
+        for percent in [50, 99] {
+            let arrived = row(percent, "until at the charger", |times| &times.arrived);
+            let ended = row(percent, "until its result", |times| &times.ended);
+            for row in [arrived, ended] {
+                report.row(if percent == 99 {
+                    row.bar(Bar::RatioAtMost(BAR))
+                } else {
+                    row
+                });
+            }
+        }
         report.note(format!(
-            "urgent: {COMMANDS} commands to {CHARGERS} chargers of the same edge, to their record on command-results; \
+            "urgent: {COMMANDS} commands to {CHARGERS} chargers of the same edge, from the call of SendCommand; \
              {LOW_CHARGERS} other chargers answer low ones after {} ms on average, which is half of what was sustained; {} \
              low ones still waited at the end",
             self.pace.as_millis(),
@@ -131,11 +155,16 @@ impl Figures {
 }
 
 /// Urgent commands at their steady rate.
-async fn times(platform: &mut Platform, urgent: &Chargers) -> Result<Samples> {
+async fn times(platform: &mut Platform, urgent: &Chargers, journal: &Path) -> Result<Times> {
     let round = platform.round(urgent, RATE, COMMANDS).await?;
-    let mut samples = Samples::default();
-    samples.extend(round.into_iter().map(|(_, took)| took));
-    Ok(samples)
+    let log = std::fs::read_to_string(journal).context("reading the chargers' log")?;
+    let journal = Journal::parse(&log)?;
+    let mut times = Times::default();
+    for (sent, took) in round {
+        times.arrived.push(sent.arrived(&journal)?);
+        times.ended.push(took);
+    }
+    Ok(times)
 }
 
 /// How many low commands a second the machine sustains, their acceptance included.

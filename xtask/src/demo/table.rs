@@ -5,12 +5,15 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 
 use super::verdict::Verdict;
 
-/// Renders a verdict for people.
-pub(super) fn render(verdict: &Verdict) -> String {
+/// Renders a verdict for people, with more rows about what was done to the stack.
+pub(super) fn render(verdict: &Verdict, story: Vec<(String, String)>) -> String {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
     for (what, value) in counts(verdict).into_iter().chain(times(verdict)) {
         table.add_row([what.to_owned(), value]);
+    }
+    for (what, value) in story {
+        table.add_row([what, value]);
     }
     table.to_string()
 }

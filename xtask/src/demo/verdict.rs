@@ -40,7 +40,7 @@ pub struct Verdict {
     pub redelivery_slowest_ms: Option<f64>,
     /// Commands that were open when their charger reconnected.
     pub redelivered: usize,
-    /// Commands with two different ends, or acknowledged without the charger's reply.
+    /// Commands with two different ends, acknowledged without the charger's reply, or replied to without an end.
     pub contradictions: usize,
     /// apache or embedded.
     pub broker: String,
@@ -94,7 +94,10 @@ impl Verdict {
         );
         expect(
             self.contradictions == 0,
-            format!("{} records contradict the chargers", self.contradictions),
+            format!(
+                "{} ends contradict the chargers' log or each other",
+                self.contradictions
+            ),
         );
         let good = (self.acknowledged + self.outcome_unknown) * 1000;
         expect(
@@ -117,6 +120,7 @@ impl Verdict {
 #[derive(Default)]
 struct Counts {
     confirmed: usize,
+    /// The end, or that there is none, does not fit what the charger did.
     unconfirmed: usize,
     failed: usize,
     unknown: usize,
@@ -140,6 +144,7 @@ impl Counts {
     fn end(&mut self, command: &Accepted, replied: bool) {
         let Some(end) = &command.end else {
             self.lost += usize::from(!replied);
+            self.unconfirmed += usize::from(replied);
             return;
         };
         match (end.state.as_str(), replied) {
@@ -256,6 +261,13 @@ mod tests {
         let verdict = run(&[("a", false, None)], &[("a", 1, 0)]);
         assert_eq!(verdict.lost, 1);
         assert!(verdict.failures().iter().any(|f| f.contains("lost")));
+    }
+
+    #[test]
+    fn a_command_that_was_replied_to_and_never_ended_is_a_contradiction() {
+        let verdict = run(&[("a", false, None)], &[("a", 1, 1)]);
+        assert_eq!((verdict.lost, verdict.contradictions), (0, 1));
+        assert!(!verdict.failures().is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Stderr, stderr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use ratatui::layout::{Constraint, Layout};
@@ -12,6 +12,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table};
 use ratatui::{TerminalOptions, Viewport};
 
+use super::kills::number;
 use crate::progress::say;
 
 /// Rows of the live view.
@@ -57,6 +58,11 @@ impl View {
             terminal,
             last_line: 0,
         })
+    }
+
+    /// How long it has been shown: the time of the events.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Something happened.
@@ -135,10 +141,6 @@ fn draw(frame: &mut Frame, snapshot: &Snapshot, events: &[String]) {
         .map(|event| Line::from(event.as_str()));
     let events = Paragraph::new(last.collect::<Vec<_>>());
     frame.render_widget(events.block(Block::bordered().title(" events ".bold())), bottom);
-}
-
-fn number(count: Option<u64>) -> String {
-    count.map_or_else(|| "down".to_owned(), |count| count.to_string())
 }
 
 fn milliseconds(value: Option<f64>) -> String {

@@ -75,7 +75,7 @@ pub(super) fn merge(defaults: &Dict, prefix: &str, sources: &Sources, problems: 
         .iter()
         .filter_map(|path| read_file(path, problems))
         .collect::<Vec<_>>();
-    let env = environment(defaults, prefix, &sources.env);
+    let env = environment(defaults, prefix, &sources.env, problems);
     let flags = flags(&sources.set, problems);
     let mut merged = Figment::from(Layer::new("default", defaults.clone()));
     for mut layer in file.into_iter().chain(env).chain(flags) {
@@ -107,21 +107,66 @@ fn read_file(path: &PathBuf, problems: &mut Problems) -> Option<Layer> {
     }
 }
 
-/// One layer a variable, in the order of their names.
-fn environment(defaults: &Dict, prefix: &str, env: &[(String, String)]) -> Vec<Layer> {
-    let mut layers: Vec<_> = env
-        .iter()
-        .filter_map(|(name, value)| {
-            let key = name.strip_prefix(prefix)?.to_ascii_lowercase();
-            let foreign = key == "config"
-                || is_for_tests(&key)
-                || (!defaults.contains_key(&key) && is_service_link(&key));
-            let path = key.replace("__", ".");
-            (!foreign).then(|| Layer::single(format!("environment variable {name}"), &path, value))
-        })
-        .collect();
+/// One layer a variable, in the order of their names. A variable that leads nowhere because an underscore is missing
+/// in it is reported with the name that is meant.
+fn environment(
+    defaults: &Dict,
+    prefix: &str,
+    env: &[(String, String)],
+    problems: &mut Problems,
+) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    for (name, value) in env {
+        let Some(key) = name.strip_prefix(prefix).map(str::to_ascii_lowercase) else {
+            continue;
+        };
+        let foreign =
+            key == "config" || is_for_tests(&key) || (!defaults.contains_key(&key) && is_service_link(&key));
+        if foreign {
+            continue;
+        }
+        let path = key.replace("__", ".");
+        let source = format!("environment variable {name}");
+        match meant(defaults, &key).filter(|meant| *meant != key) {
+            Some(meant) if !leads_somewhere(defaults, &path) => problems.push(Problem {
+                key: path,
+                message: format!(
+                    "is not a known key; {prefix}{} is: two underscores lead into a section",
+                    meant.to_ascii_uppercase()
+                ),
+                source: Some(source),
+            }),
+            _ => layers.push(Layer::single(source, &path, value)),
+        }
+    }
     layers.sort_by(|a, b| a.name.cmp(&b.name));
     layers
+}
+
+/// True if there is a key at a dotted path.
+fn leads_somewhere(defaults: &Dict, path: &str) -> bool {
+    match path.split_once('.') {
+        Some((first, rest)) => match defaults.get(first) {
+            // What stands in an empty section is for its map to judge.
+            Some(Value::Dict(_, section)) => section.is_empty() || leads_somewhere(section, rest),
+            Some(_) => true,
+            None => false,
+        },
+        None => defaults.contains_key(path),
+    }
+}
+
+/// The known key that reads as `key` when one underscore and two are the same; in the spelling of a variable.
+fn meant(defaults: &Dict, key: &str) -> Option<String> {
+    let key = key.replace("__", "_");
+    if defaults.contains_key(&key) {
+        return Some(key);
+    }
+    defaults.iter().find_map(|(name, value)| {
+        let rest = key.strip_prefix(name.as_str())?.strip_prefix('_')?;
+        let within = meant(value.as_dict()?, rest)?;
+        Some(format!("{name}__{within}"))
+    })
 }
 
 /// True for the variables that carry our prefix and are no configuration: what a test tells its own harness, and
@@ -204,6 +249,30 @@ mod tests {
         }
         for key in ["failpoint", "failpoints__x", "test", "testing"] {
             assert!(!is_for_tests(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_whichever_way_its_underscores_are_spelled() {
+        let dict = |entries: Vec<(&str, Value)>| -> Dict {
+            let own = |(key, value): (&str, Value)| (key.to_owned(), value);
+            entries.into_iter().map(own).collect()
+        };
+        let redis = dict(vec![
+            ("url", Value::from("x")),
+            ("wait_timeout_ms", Value::from(1)),
+        ]);
+        let defaults = dict(vec![("pod_id", Value::from("x")), ("redis", Value::from(redis))]);
+        for (key, found) in [
+            ("redis_url", Some("redis__url")),
+            ("redis__url", Some("redis__url")),
+            ("redis_wait_timeout_ms", Some("redis__wait_timeout_ms")),
+            ("redis__wait__timeout_ms", Some("redis__wait_timeout_ms")),
+            ("pod__id", Some("pod_id")),
+            ("redis_port", None),
+            ("redis", Some("redis")),
+        ] {
+            assert_eq!(meant(&defaults, key).as_deref(), found, "{key}");
         }
     }
 

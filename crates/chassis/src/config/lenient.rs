@@ -197,7 +197,10 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_string(self.text()?)
+        let text = self.text()?;
+        visitor
+            .visit_string(text.clone())
+            .map_err(|error| plainer(error, &text))
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -355,6 +358,17 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
             .map(Some)
             .map_err(|error| error.under(&index.to_string()))
     }
+}
+
+/// What the standard library says of an address that is none, in words that help. The value is shown: an address is no
+/// secret.
+fn plainer(error: ReadError, text: &str) -> ReadError {
+    if !error.path.is_empty() || error.message != "invalid socket address syntax" {
+        return error;
+    }
+    ReadError::new(format!(
+        "must be a numeric address and a port, such as 127.0.0.1:8080 or 0.0.0.0:8080 for every interface, not `{text}`"
+    ))
 }
 
 /// The sentence for a value of the wrong kind. Sections and lists are named, not shown: they may be long.

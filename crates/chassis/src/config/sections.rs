@@ -2,7 +2,7 @@
 //!
 //! A service's config embeds them under these very names. Leaves out the sections of single services.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ impl Default for LogConfig {
     }
 }
 
-/// `telemetry`: where spans go.
+/// `telemetry`: where spans and the history go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TelemetryConfig {
     /// The OTLP gRPC endpoint, such as `http://localhost:4317`; unset means no spans are exported.
@@ -48,6 +48,9 @@ pub struct TelemetryConfig {
     pub sample_ratio: f64,
     /// How long an export, and the flush at the end, may take.
     pub export_timeout_ms: u64,
+    /// Where the process appends what it does as JSON lines, for a checker; unset means nowhere. For tests of faults:
+    /// every line is a system call. The file's stem names the process.
+    pub history_file: Option<PathBuf>,
 }
 
 impl Default for TelemetryConfig {
@@ -56,6 +59,7 @@ impl Default for TelemetryConfig {
             otlp_endpoint: None,
             sample_ratio: 0.1,
             export_timeout_ms: 3_000,
+            history_file: None,
         }
     }
 }

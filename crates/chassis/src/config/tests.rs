@@ -1,5 +1,7 @@
 //! Tests of the loader: layers, types from text, all problems at once, secrets, the dump.
 
+mod variables;
+
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -140,38 +142,6 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn text_from_the_environment_takes_the_type_the_field_wants() {
-    let config = from_env(&[
-        ("HOLDFAST_POD_ID", "007"),
-        ("HOLDFAST_REDIS__PASSWORD", "1234567890123456789012345"),
-        ("HOLDFAST_REDIS__NODES", "a:1, b:2"),
-        ("HOLDFAST_REDIS__SLOTS", "16"),
-        ("HOLDFAST_REDIS__RATIO", "1"),
-        ("HOLDFAST_REDIS__STRICT", "false"),
-        ("HOLDFAST_LOG__FORMAT", "json"),
-        ("HOLDFAST_ADMIN__LISTEN", "0.0.0.0:9100"),
-        ("HOLDFAST_TELEMETRY__OTLP_ENDPOINT", "http://collector:4317"),
-        ("HOLDFAST_WEIGHTS__NEAR", "7"),
-        ("UNRELATED", "x"),
-    ])
-    .unwrap();
-    assert_eq!(config.pod_id, "007");
-    assert_eq!(config.redis.password.reveal(), "1234567890123456789012345");
-    assert_eq!(config.redis.nodes, ["a:1", "b:2"]);
-    assert_eq!(
-        (config.redis.slots, config.redis.ratio, config.redis.strict),
-        (16, 1.0, false)
-    );
-    assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(config.admin.listen.port(), 9100);
-    assert_eq!(
-        config.telemetry.otlp_endpoint.as_deref(),
-        Some("http://collector:4317")
-    );
-    assert_eq!(config.weights["near"], 7);
-}
-
-#[test]
 fn a_number_in_the_file_becomes_text_where_text_is_wanted() {
     let (_folder, path) = file("pod_id = 7\n[redis]\npassword = 123\n");
     let config = load_from::<Example>(&Sources {
@@ -241,24 +211,13 @@ fn a_bad_value_within_a_map_takes_none_of_its_neighbours_along() {
 }
 
 #[test]
-fn unknown_keys_are_refused_but_variables_of_kubernetes_services_are_not_keys() {
-    let errors = from_env(&[("HOLDFAST_REDIS__SLOT", "1")])
-        .unwrap_err()
-        .to_string();
+fn an_address_that_is_none_is_refused_in_words_that_help() {
+    let errors = problems_of("", &[], &["admin.listen=localhost:9100"]);
     assert!(
-        errors.starts_with("redis.slot: is not a known key; known here: nodes, slots,"),
+        errors.starts_with("admin.listen: must be a numeric address and a port, such as 127.0.0.1:8080"),
         "{errors}"
     );
-    assert!(
-        errors.ends_with("(environment variable HOLDFAST_REDIS__SLOT)"),
-        "{errors}"
-    );
-    from_env(&[
-        ("HOLDFAST_ROUTER_SERVICE_HOST", "10.0.0.1"),
-        ("HOLDFAST_ROUTER_PORT", "tcp://10.0.0.1:80"),
-    ])
-    .unwrap();
-    from_env(&[("HOLDFAST_CONFIG", "/read/by/load")]).unwrap();
+    assert!(errors.contains("not `localhost:9100`"), "{errors}");
 }
 
 #[test]

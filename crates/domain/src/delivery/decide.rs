@@ -1,12 +1,14 @@
 //! The decision table of `delivery`, as code: one function an event, exhaustive over the status.
 
 use super::{Also, Attempts, Cell, Change, EventKind, Outcome, Place, Timer, Verdict};
-use crate::command::{FailureReason, Mark, RedeliveryClass, Status};
+use crate::command::{AttemptOutcome, FailureReason, Mark, RedeliveryClass, Status};
+use crate::mutant::{self, Mutant};
 
 /// Decides one cell.
 #[must_use]
 pub fn decide(cell: Cell, event: EventKind) -> Outcome {
-    if cell.status.is_terminal() {
+    let again = mutant::active(Mutant::DoubleAck) && event == EventKind::Answer;
+    if cell.status.is_terminal() && !again {
         return told(Verdict::Ended);
     }
     if !cell.fits {
@@ -81,6 +83,7 @@ fn non_write(cell: Cell) -> Outcome {
     match cell.status {
         Status::Delivered => applied(Change {
             attempts: Attempts::Return,
+            attempt_over: Some(AttemptOutcome::NotWritten),
             ..returned
         }),
         // Its intent was never applied: nothing was granted, the late intent finds the command gone.
@@ -107,13 +110,21 @@ fn timer(cell: Cell) -> Outcome {
             ..stay(Status::Pending)
         }),
         (Status::Sent, _) => applied(back_to_queue(Timer::Backoff)),
-        (_, RedeliveryClass::Safe) if cell.attempts_left => applied(back_to_queue(Timer::Backoff)),
+        (_, RedeliveryClass::Safe) if cell.attempts_left => applied(Change {
+            attempt_over: Some(AttemptOutcome::NoAnswer),
+            ..back_to_queue(Timer::Backoff)
+        }),
         (_, RedeliveryClass::Safe) => applied(Change {
             reason: Some(FailureReason::NoAnswer),
+            attempt_over: Some(AttemptOutcome::NoAnswer),
             ..end(Status::Failed)
         }),
+        (_, RedeliveryClass::Unsafe) if cell.attempts_left && mutant::active(Mutant::RetryUnsafe) => {
+            applied(back_to_queue(Timer::Backoff))
+        }
         (_, RedeliveryClass::Unsafe) => applied(Change {
             reason: Some(FailureReason::OutcomeUnknown),
+            attempt_over: Some(AttemptOutcome::Unknown),
             ..end(Status::Failed)
         }),
     }
@@ -126,8 +137,9 @@ fn deadline(cell: Cell) -> Outcome {
             ..stay(Status::Delivered)
         }),
         (RedeliveryClass::Unsafe, Status::Delivered, _) => told(Verdict::Noted),
-        _ => applied(Change {
+        (_, status, _) => applied(Change {
             possibly_written: possibly_written(cell),
+            attempt_over: (status == Status::Delivered).then_some(AttemptOutcome::Unknown),
             ..end(Status::Expired)
         }),
     }
@@ -159,9 +171,10 @@ fn cancel(cell: Cell) -> Outcome {
 fn displaced(cell: Cell) -> Outcome {
     match (cell.status, cell.class) {
         (Status::Sent, _) => applied(back_to_queue(Timer::Clear)),
-        (Status::Delivered, RedeliveryClass::Safe) if cell.attempts_left => {
-            applied(back_to_queue(Timer::Clear))
-        }
+        (Status::Delivered, RedeliveryClass::Safe) if cell.attempts_left => applied(Change {
+            attempt_over: Some(AttemptOutcome::Displaced),
+            ..back_to_queue(Timer::Clear)
+        }),
         (Status::Delivered, RedeliveryClass::Unsafe) => applied(Change {
             place: Place::Aside,
             ..stay(Status::Delivered)
@@ -185,6 +198,7 @@ fn stay(to: Status) -> Change {
         timer: Timer::Keep,
         mark: None,
         also: Also::Nothing,
+        attempt_over: None,
     }
 }
 

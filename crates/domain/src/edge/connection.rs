@@ -28,6 +28,7 @@ impl EdgeMachine {
                 socket: old_socket,
                 why,
             });
+            self.keep_replaced(&old);
             self.end_work(charge_point, old, cx);
         }
         let bucket = u8::try_from(stable_hash(charge_point.as_str().as_bytes()) % u64::from(BUCKETS));
@@ -53,6 +54,9 @@ impl EdgeMachine {
             .get(charge_point)
             .is_none_or(|conn| conn.socket != socket)
         {
+            if let Some(id) = self.replaced.remove(&socket) {
+                self.ended_while_busy(id, cx);
+            }
             return;
         }
         let Some(conn) = self.conns.remove(charge_point) else {
@@ -259,8 +263,21 @@ impl EdgeMachine {
         }
     }
 
+    /// A CALL that was handed to a replaced socket may lie there unwritten: that is said by `Wrote` or `NotWritten`,
+    /// and by the socket's end at the latest.
+    fn keep_replaced(&mut self, old: &Conn) {
+        let writing =
+            |id: &CommandId| matches!(self.commands.get(id), Some(c) if matches!(c.stage, Stage::Writing(_)));
+        if let Some(id) = old.busy().filter(writing) {
+            self.replaced.insert(old.socket, id);
+        }
+    }
+
     /// The command that had the CALL slot of a connection that ended.
     fn ended_while_busy(&mut self, id: CommandId, cx: &mut Cx) {
+        if self.replaced.values().any(|kept| *kept == id) {
+            return;
+        }
         let Some(command) = self.commands.get_mut(&id) else {
             return;
         };

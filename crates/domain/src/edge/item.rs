@@ -4,7 +4,7 @@ use crate::command::Answer;
 use crate::ids::{ChargePointId, CommandId, DispatchNumber, Incarnation, Nonce, Sequence, Version};
 
 /// One thing an edge says about a charger or a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Item {
     /// A charger connected, or its connection is registered again.
     Register {
@@ -84,7 +84,7 @@ pub enum Item {
 }
 
 /// Names one dispatch of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DispatchRef {
     /// The command.
     pub id: CommandId,
@@ -97,7 +97,7 @@ pub struct DispatchRef {
 }
 
 /// Why a record is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
     /// Other version, or the charger is not here.
     StaleRoute,

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use super::memory::{Conn, Remembered, Stage};
 use super::{EdgeSettings, EdgeTime, Input, Item, Output, Socket};
 use crate::ids::{ChargePointId, CommandId, Incarnation, Nonce, Version};
+use crate::mutant::{self, Mutant};
 
 /// The state of one shard of an edge: its connections and what it remembers of commands.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeMachine {
     pub(super) settings: EdgeSettings,
     pub(super) conns: HashMap<ChargePointId, Conn>,
@@ -26,16 +27,21 @@ pub struct EdgeMachine {
     pub(super) renew_queue: VecDeque<ChargePointId>,
     /// Renewals without a reply.
     pub(super) renewals: BTreeMap<u64, Vec<(ChargePointId, Version)>>,
+    /// After a failed renewal none is sent before this; grows with each that fails.
+    pub(super) renew_after: u64,
+    pub(super) renew_tries: u32,
     pub(super) next_request: u64,
     pub(super) request_step: u64,
     pub(super) renew_bucket: u8,
     pub(super) next_bucket_at: u64,
     /// Ended connections, repeated when a link comes up soon after: their report has no confirmation.
     pub(super) unregistered: VecDeque<Unregistered>,
+    /// Sockets that were replaced while a CALL was handed to them: what became of it is still to be said.
+    pub(super) replaced: BTreeMap<Socket, CommandId>,
 }
 
 /// What an alarm is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Alarm {
     /// A command's resend, end of grant, deadline or forgetting.
     Command(CommandId),
@@ -46,7 +52,7 @@ pub(super) enum Alarm {
 }
 
 /// A connection that ended.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Unregistered {
     pub(super) at: u64,
     pub(super) charge_point: ChargePointId,
@@ -81,15 +87,22 @@ impl EdgeMachine {
             register_queue: VecDeque::new(),
             renew_queue: VecDeque::new(),
             renewals: BTreeMap::new(),
+            renew_after: 0,
+            renew_tries: 0,
             next_request: index,
             request_step: count.max(1),
             renew_bucket: 0,
             next_bucket_at: 0,
             unregistered: VecDeque::new(),
+            replaced: BTreeMap::new(),
         }
     }
 
     /// Takes an input. `nonces` gives random numbers other than 0; what is to be done is appended to `out`.
+    #[allow(
+        clippy::too_many_lines,
+        reason = "one arm an input, so that the compiler sees that none is left out"
+    )]
     pub fn handle(
         &mut self,
         time: EdgeTime,
@@ -98,11 +111,71 @@ impl EdgeMachine {
         out: &mut Vec<Output>,
     ) {
         let cx = &mut Cx { time, nonces, out };
-        let left = self.on_connection(input, cx);
-        let left = left.and_then(|input| self.on_record(input, cx));
-        let left = left.and_then(|input| self.on_command(input, cx));
-        if let Some(input) = left {
-            self.on_link(input, cx);
+        match input {
+            Input::Opened {
+                charge_point,
+                socket,
+                ocpp_version,
+            } => self.opened(&charge_point, socket, ocpp_version, cx),
+            Input::Closed { charge_point, socket } => self.closed(&charge_point, socket, cx),
+            Input::Registered {
+                charge_point,
+                sequence,
+                version,
+            } => self.registered(&charge_point, sequence, version, cx),
+            Input::RegisterRefused {
+                charge_point,
+                sequence,
+            } => self.register_refused(&charge_point, sequence, cx),
+            Input::Record { incarnation, command } => self.record(incarnation, command, cx),
+            Input::Kick {
+                incarnation,
+                charge_point,
+                version,
+            } => self.kick(incarnation, &charge_point, version, cx),
+            Input::Cancel {
+                incarnation,
+                charge_point,
+                id,
+                deadline,
+            } => self.cancel(incarnation, &charge_point, id, deadline, cx),
+            Input::Grant {
+                id,
+                nonce,
+                write_before,
+            } => self.granted(id, nonce, write_before, cx),
+            Input::IntentRefused { id, nonce } => self.intent_refused(id, nonce, cx),
+            Input::NonWriteConfirmed { id, nonce } => self.non_write_confirmed(id, nonce, cx),
+            Input::AnswerConfirmed { id } => self.answer_confirmed(id, cx),
+            Input::Failed(failed) => self.failed(failed, cx),
+            Input::ConnectionsRenewed { request, lost } => self.renewed(request, &lost, cx),
+            Input::Wrote {
+                charge_point,
+                socket,
+                id,
+            } => self.wrote(&charge_point, socket, id, cx),
+            Input::NotWritten {
+                charge_point,
+                socket,
+                id,
+            } => self.not_written(&charge_point, socket, id, cx),
+            Input::Answer {
+                charge_point,
+                id,
+                answer,
+            } => self.answered(&charge_point, id, answer, cx),
+            Input::CallTimeout {
+                charge_point,
+                socket,
+                id,
+            } => self.timed_out(&charge_point, socket, id, cx),
+            Input::LinkUp => self.link_came_up(cx),
+            Input::LinkDown => self.link_up = false,
+            Input::IncarnationTaken(incarnation) => self.incarnation_taken(incarnation, cx),
+            Input::LeaseLapsed => self.lease_lapsed(cx),
+            Input::LeaseRenewed => self.registers_wait = false,
+            Input::EpochChanged => self.epoch_changed(),
+            Input::Tick => self.tick(cx),
         }
     }
 
@@ -131,7 +204,7 @@ impl EdgeMachine {
             && alive
             && time.lease_is_held()
             && !command.cancelled
-            && time.redis_upper < command.deadline
+            && (time.redis_upper < command.deadline || mutant::active(Mutant::IgnoreDeadline))
             && writing
                 .grant
                 .is_none_or(|grant| time.redis_upper < grant.write_before)
@@ -193,111 +266,6 @@ impl EdgeMachine {
             .get(charge_point)
             .map(|conn| conn.version)
             .filter(|v| v.0 > 0)
-    }
-
-    /// Takes what is about connections; gives back the rest.
-    fn on_connection(&mut self, input: Input, cx: &mut Cx) -> Option<Input> {
-        match input {
-            Input::Opened {
-                charge_point,
-                socket,
-                ocpp_version,
-            } => {
-                self.opened(&charge_point, socket, ocpp_version, cx);
-            }
-            Input::Closed { charge_point, socket } => self.closed(&charge_point, socket, cx),
-            Input::Registered {
-                charge_point,
-                sequence,
-                version,
-            } => {
-                self.registered(&charge_point, sequence, version, cx);
-            }
-            Input::RegisterRefused {
-                charge_point,
-                sequence,
-            } => {
-                self.register_refused(&charge_point, sequence, cx);
-            }
-            other => return Some(other),
-        }
-        None
-    }
-
-    /// Takes what came from Kafka; gives back the rest.
-    fn on_record(&mut self, input: Input, cx: &mut Cx) -> Option<Input> {
-        match input {
-            Input::Record { incarnation, command } => self.record(incarnation, command, cx),
-            Input::Kick {
-                incarnation,
-                charge_point,
-                version,
-            } => {
-                self.kick(incarnation, &charge_point, version, cx);
-            }
-            Input::Cancel {
-                incarnation,
-                charge_point,
-                id,
-                deadline,
-            } => {
-                self.cancel(incarnation, &charge_point, id, deadline, cx);
-            }
-            other => return Some(other),
-        }
-        None
-    }
-
-    /// Takes what is about one command on its way; gives back the rest.
-    fn on_command(&mut self, input: Input, cx: &mut Cx) -> Option<Input> {
-        match input {
-            Input::Grant {
-                id,
-                nonce,
-                write_before,
-            } => self.granted(id, nonce, write_before, cx),
-            Input::IntentRefused { id, nonce } => self.intent_refused(id, nonce, cx),
-            Input::NonWriteConfirmed { id, nonce } => self.non_write_confirmed(id, nonce, cx),
-            Input::AnswerConfirmed { id } => self.answer_confirmed(id, cx),
-            Input::Wrote {
-                charge_point,
-                socket,
-                id,
-            } => self.wrote(&charge_point, socket, id, cx),
-            Input::NotWritten {
-                charge_point,
-                socket,
-                id,
-            } => self.not_written(&charge_point, socket, id, cx),
-            Input::Answer {
-                charge_point,
-                id,
-                answer,
-            } => self.answered(&charge_point, id, answer, cx),
-            Input::CallTimeout {
-                charge_point,
-                socket,
-                id,
-            } => self.timed_out(&charge_point, socket, id, cx),
-            other => return Some(other),
-        }
-        None
-    }
-
-    /// Takes what is about the link, the lease and the time.
-    fn on_link(&mut self, input: Input, cx: &mut Cx) {
-        match input {
-            Input::Failed(failed) => self.failed(failed, cx),
-            Input::ConnectionsRenewed { request, lost } => self.renewed(request, &lost, cx),
-            Input::LinkUp => self.link_came_up(cx),
-            Input::LinkDown => self.link_up = false,
-            Input::IncarnationTaken(incarnation) => self.incarnation_taken(incarnation, cx),
-            Input::LeaseLapsed => self.lease_lapsed(cx),
-            Input::LeaseRenewed => self.registers_wait = false,
-            Input::EpochChanged => self.epoch_changed(),
-            Input::Tick => self.tick(cx),
-            other => debug_assert!(false, "{other:?} is taken before"),
-        }
     }
 
     /// Tells the router, if there is one. What must not be lost is remembered by the caller and sent again.

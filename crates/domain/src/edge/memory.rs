@@ -5,7 +5,7 @@ use crate::command::{Answer, Priority, RedeliveryClass};
 use crate::ids::{ChargePointId, CommandId, DispatchNumber, Incarnation, Micros, Nonce, Sequence, Version};
 
 /// A connection. A million of these live in one process, so what an idle one does not need is in [`Work`].
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Conn {
     pub(super) socket: Socket,
     /// The registration in flight, or the last one.
@@ -24,7 +24,7 @@ pub(super) struct Conn {
 }
 
 /// What a connection has while something is going on.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Work {
     /// The command whose CALL occupies the connection.
     pub(super) busy: Option<CommandId>,
@@ -40,7 +40,7 @@ pub(super) struct Work {
 }
 
 /// A command's place in the order of writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Waiting {
     pub(super) priority: Priority,
     pub(super) arrival: u64,
@@ -64,6 +64,16 @@ impl Conn {
     /// Whether the CALL slot is taken, and by what.
     pub(super) fn busy(&self) -> Option<CommandId> {
         self.work.as_ref().and_then(|w| w.busy)
+    }
+
+    /// The priority of a command that waits here.
+    pub(super) fn priority_of(&self, id: CommandId) -> Priority {
+        let waiting = self.work.as_ref().into_iter().flat_map(|w| &w.waiting);
+        waiting
+            .filter(|waiting| waiting.id == id)
+            .map(|waiting| waiting.priority)
+            .next()
+            .unwrap_or(Priority::Normal)
     }
 
     /// Frees the CALL slot if this command has it.
@@ -94,7 +104,7 @@ impl Conn {
 }
 
 /// A command that this edge wrote, answered, dropped or is about to write.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Remembered {
     pub(super) charge_point: ChargePointId,
     pub(super) class: RedeliveryClass,
@@ -118,7 +128,7 @@ pub(super) struct Remembered {
 }
 
 /// Where a command is at this edge.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Not written, and not here any more.
     Gone,
@@ -139,14 +149,14 @@ pub(super) enum Stage {
 }
 
 /// A permission to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Grant {
     pub(super) nonce: Nonce,
     pub(super) write_before: Micros,
 }
 
 /// A CALL between the machine and the socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Writing {
     pub(super) socket: Socket,
     /// The dispatch that it is written under; a later record may be adopted meanwhile.
@@ -157,7 +167,7 @@ pub(super) struct Writing {
 }
 
 /// What a write needs.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Content {
     pub(super) action: String,
     pub(super) payload: String,

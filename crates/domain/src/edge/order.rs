@@ -5,6 +5,7 @@ use super::machine::{Alarm, Cx, EdgeMachine};
 use super::memory::{Conn, Remembered, Stage};
 use crate::command::RedeliveryClass;
 use crate::ids::{ChargePointId, CommandId, Micros};
+use crate::mutant::{self, Mutant};
 
 /// How soon a connection is looked at again whose lease is in doubt.
 const LEASE_PAUSE_US: u64 = 200_000;
@@ -65,7 +66,8 @@ fn step_of(command: &Remembered, conn: &Conn, id: CommandId, now: Micros, asking
     if !command.is_unwritten() {
         return None;
     }
-    if now >= command.deadline || command.cancelled {
+    let late = now >= command.deadline && !mutant::active(Mutant::IgnoreDeadline);
+    if late || command.cancelled {
         return Some(Step::Drop(id));
     }
     if command.version != conn.version {
@@ -73,6 +75,7 @@ fn step_of(command: &Remembered, conn: &Conn, id: CommandId, now: Micros, asking
     }
     match (&command.stage, command.class) {
         (Stage::Waiting(_), RedeliveryClass::Safe) => Some(Step::Write(id)),
+        (Stage::Waiting(_), _) if mutant::active(Mutant::ForgetIntent) => Some(Step::Write(id)),
         (Stage::Waiting(_), RedeliveryClass::Unsafe) if *asking => None,
         (Stage::Waiting(_), RedeliveryClass::Unsafe) => Some(Step::Ask(id)),
         (Stage::Granted(_, grant), _) if now >= grant.write_before => Some(Step::Drop(id)),

@@ -48,6 +48,7 @@ impl EdgeMachine {
         if incarnation.0 == 0 || incarnation != self.incarnation {
             return;
         }
+        self.forget_impostor(&command);
         if self
             .commands
             .get(&command.id)
@@ -112,6 +113,15 @@ impl EdgeMachine {
             },
             cx,
         );
+    }
+
+    /// What another charger said to this command before it was seen here says nothing about it.
+    fn forget_impostor(&mut self, command: &RoutedCommand) {
+        let impostor = |known: &Remembered| known.stranger && known.charge_point != command.charge_point;
+        if self.commands.get(&command.id).is_some_and(impostor) {
+            self.commands.remove(&command.id);
+            self.strangers -= 1;
+        }
     }
 
     /// What became of this command here. What was or may have been written is never refused.

@@ -5,6 +5,7 @@ use super::machine::{Alarm, Cx, EdgeMachine};
 use super::memory::Stage;
 use super::{Failed, Item};
 use crate::ids::{ChargePointId, CommandId, Incarnation, Sequence};
+use crate::mutant::{self, Mutant};
 
 /// Connections in one renewal.
 const RENEWAL_BATCH: usize = 100;
@@ -35,6 +36,7 @@ impl EdgeMachine {
             );
             self.unregistered.push_back(end);
         }
+        self.renew_after = 0;
         self.verify_all();
         let registering = self.sorted(|conn| conn.registering);
         self.register_queue = registering.into();
@@ -88,6 +90,7 @@ impl EdgeMachine {
         let Some(asked) = self.renewals.remove(&request) else {
             return;
         };
+        self.renew_tries = 0;
         for (charge_point, version) in asked {
             let held = self
                 .conns
@@ -104,11 +107,7 @@ impl EdgeMachine {
     pub(super) fn failed(&mut self, failed: Failed, cx: &mut Cx) {
         match failed {
             Failed::Register(charge_point) => self.register_failed(charge_point, cx),
-            Failed::Renewal(request) => {
-                let asked = self.renewals.remove(&request).unwrap_or_default();
-                self.renew_queue
-                    .extend(asked.into_iter().map(|(charge_point, _)| charge_point));
-            }
+            Failed::Renewal(request) => self.renewal_failed(request, cx.time.mono_us),
             Failed::Command(id) => {
                 let pause = |tries| self.settings.retry_us << u32::min(tries, DOUBLINGS);
                 let Some(command) = self.commands.get_mut(&id) else {
@@ -120,6 +119,21 @@ impl EdgeMachine {
                     self.plan(id, cx);
                 }
             }
+        }
+    }
+
+    /// The chargers of a failed renewal wait for the next, and all renewals for a pause: a store that is away must not
+    /// be asked with every tick. Those that fail together count as one failure.
+    fn renewal_failed(&mut self, request: u64, now: u64) {
+        let Some(asked) = self.renewals.remove(&request) else {
+            return;
+        };
+        let chargers = asked.into_iter().map(|(charge_point, _)| charge_point);
+        self.renew_queue.extend(chargers);
+        if self.renew_after <= now {
+            let pause = self.settings.retry_us << u32::min(self.renew_tries, DOUBLINGS);
+            self.renew_after = now.saturating_add(pause);
+            self.renew_tries += 1;
         }
     }
 
@@ -206,11 +220,12 @@ impl EdgeMachine {
         };
         command.alarm_at = 0;
         let now = cx.time.redis_upper;
-        let late = match &command.stage {
-            Stage::Granted(_, grant) => now >= grant.write_before || now >= command.deadline,
-            Stage::Waiting(_) | Stage::Asking(..) => now >= command.deadline,
-            _ => false,
-        };
+        let late = !mutant::active(Mutant::IgnoreDeadline)
+            && match &command.stage {
+                Stage::Granted(_, grant) => now >= grant.write_before || now >= command.deadline,
+                Stage::Waiting(_) | Stage::Asking(..) => now >= command.deadline,
+                _ => false,
+            };
         let charge_point = command.charge_point.clone();
         if late {
             self.drop_unwritten(id, None, cx);
@@ -295,6 +310,9 @@ impl EdgeMachine {
             for charge_point in self.register_queue.drain(..some).collect::<Vec<_>>() {
                 self.register(&charge_point, cx);
             }
+        }
+        if cx.time.mono_us < self.renew_after {
+            return;
         }
         let some = self.renew_queue.len().min(self.settings.renewals_per_tick);
         let chargers: Vec<ChargePointId> = self.renew_queue.drain(..some).collect();

@@ -2,8 +2,8 @@
 //! command comes next (`order`).
 
 use super::machine::{Cx, EdgeMachine};
-use super::memory::{Content, Grant, Remembered, Stage, Writing};
-use super::{Item, Output, RefusalReason, Socket, Write};
+use super::memory::{Conn, Content, Grant, Remembered, Stage, Writing};
+use super::{Item, Output, RefusalReason, Socket, Terms, Write};
 use crate::command::{Answer, RedeliveryClass};
 use crate::ids::{ChargePointId, CommandId, Micros, Nonce};
 
@@ -15,8 +15,8 @@ impl EdgeMachine {
         };
         match std::mem::replace(&mut command.stage, Stage::Gone) {
             Stage::Asking(content, asked) if asked == nonce => {
+                // What else is unconfirmed, a non-write of an older intent, goes on being repeated.
                 command.stage = Stage::Granted(content, Grant { nonce, write_before });
-                (command.again_at, command.tries) = (0, 0);
             }
             other => {
                 command.stage = other;
@@ -66,7 +66,9 @@ impl EdgeMachine {
         if !matches!(&command.stage, Stage::Writing(writing) if writing.socket == socket) {
             return;
         }
-        command.stage = Stage::Written { timed_out: false };
+        // A replaced socket holds the CALL slot of nobody, so no CALL timeout will come.
+        let timed_out = self.replaced.remove(&socket).is_some();
+        command.stage = Stage::Written { timed_out };
         let dispatch = command.dispatch_ref(id);
         self.send(Item::Written { dispatch }, cx);
         self.plan(id, cx);
@@ -94,6 +96,7 @@ impl EdgeMachine {
             return;
         }
         let writing = writing.clone();
+        self.replaced.remove(&socket);
         command.written_attempt = writing.attempt_before;
         command.stage = if writing.attempt_before > 0 {
             Stage::Written { timed_out: true }
@@ -248,10 +251,7 @@ impl EdgeMachine {
         let (content, grant) = match std::mem::replace(&mut command.stage, Stage::Gone) {
             Stage::Waiting(content) => (content, None),
             Stage::Granted(content, grant) => (content, Some(grant)),
-            other => {
-                command.stage = other;
-                return;
-            }
+            other => return command.stage = other,
         };
         let Content {
             action,
@@ -259,6 +259,7 @@ impl EdgeMachine {
             attempt,
             answer_timeout_us,
         } = *content;
+        let terms = terms(conn, command, id, attempt, grant);
         command.stage = Stage::Writing(Writing {
             socket: conn.socket,
             dispatch: command.dispatch_ref(id),
@@ -268,8 +269,7 @@ impl EdgeMachine {
         command.written_attempt = command.written_attempt.max(attempt).max(1);
         conn.unqueue(id);
         conn.work().busy = Some(id);
-        let socket = conn.socket;
-        let charge_point = charge_point.clone();
+        let (socket, charge_point) = (conn.socket, charge_point.clone());
         cx.out.push(Output::Write(Box::new(Write {
             charge_point,
             socket,
@@ -277,6 +277,7 @@ impl EdgeMachine {
             action,
             payload,
             answer_timeout_us,
+            terms,
         })));
         self.plan(id, cx);
     }
@@ -318,5 +319,19 @@ impl EdgeMachine {
         command.stranger = true;
         self.commands.insert(id, command);
         true
+    }
+}
+
+/// What a write rests on, while the command still has its place among the waiting ones.
+fn terms(conn: &Conn, command: &Remembered, id: CommandId, attempt: u32, grant: Option<Grant>) -> Terms {
+    Terms {
+        dispatch: command.dispatch,
+        version: command.version,
+        incarnation: conn.incarnation,
+        attempt,
+        class: command.class,
+        nonce: grant.map(|grant| grant.nonce),
+        priority: conn.priority_of(id),
+        deadline: command.deadline,
     }
 }

@@ -102,13 +102,17 @@ impl SlotModel {
         Ok(deadline)
     }
 
-    fn insert(&mut self, request: Request, deadline: Micros, call: &Call) {
+    fn insert(&mut self, mut request: Request, deadline: Micros, call: &Call) {
         self.arrivals += 1;
         let score = u64::from(3 - request.priority.number()) * ARRIVALS + self.arrivals;
-        if let Some(wanted) = &request.idempotency {
+        request.deadline = Deadline::At {
+            at: deadline,
+            max_us: 0,
+        };
+        if let Some(wanted) = &mut request.idempotency {
             let entry = KeyEntry {
                 id: request.id,
-                content_hash: wanted.content_hash.clone(),
+                content_hash: std::mem::take(&mut wanted.content_hash),
             };
             self.keys
                 .insert((request.charge_point.clone(), wanted.key.clone()), entry);
@@ -118,6 +122,10 @@ impl SlotModel {
             .entry(request.charge_point.clone())
             .or_default()
             .insert(score, request.id);
+        if self.due.is_empty() {
+            // Nobody looked after timers while there were none; that is no stall.
+            self.last_round = call.now;
+        }
         self.due.insert(request.id, deadline);
         let command = Command {
             created: call.now,

@@ -1,10 +1,10 @@
-//! Events on commands: decided by `delivery`, applied here; and the claims that follow wherever a lane
-//! became free or work became due.
+//! Events on commands: decided by `delivery`, applied here.
 
 use super::{Call, Claimed, Note, NoteKind, OutboxEntry, OutboxKind, SlotModel, TooLate, in_time};
-use crate::command::{Answer, Command, Lane, RedeliveryClass, Route, Status};
+use crate::command::{Answer, Attempt, Command, RedeliveryClass, Status, remember};
 use crate::delivery::{self, Also, Attempts, Change, Event, EventKind, Place, Timer, Verdict};
-use crate::ids::{ChargePointId, CommandId, DispatchNumber, Micros, Nonce, grown};
+use crate::ids::{ChargePointId, CommandId, Micros};
+use crate::mutant::{self, Mutant};
 
 /// An event from outside, with the answer if it brings one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct EventInput {
     pub event: Event,
     /// The charger's answer, of an `Answer` event.
     pub answer: Option<Answer>,
+    /// The charger that the sender speaks of, where it says so; an event of another charger's command is stale.
+    pub charge_point: Option<ChargePointId>,
 }
 
 /// What an event did.
@@ -27,15 +29,6 @@ pub struct Applied {
     /// The end of the grant, where one is current.
     pub write_before: Micros,
     /// Dispatches that the operation claimed.
-    pub claimed: Vec<Claimed>,
-}
-
-/// What a timer round did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DueReply {
-    /// Timers that were handled.
-    pub handled: Vec<CommandId>,
-    /// Dispatches that the round claimed.
     pub claimed: Vec<Claimed>,
 }
 
@@ -52,6 +45,14 @@ impl SlotModel {
             });
         };
         let charge_point = command.request.charge_point.clone();
+        if input.charge_point.as_ref().is_some_and(|c| *c != charge_point) {
+            return Ok(Applied {
+                verdict: Some(Verdict::Stale),
+                status: Some(command.progress.status),
+                write_before: Micros(0),
+                claimed: vec![],
+            });
+        }
         let verdict = self.decide_and_change(input.id, &input.event, input.answer.as_ref(), call);
         let claimed = self.claim_lanes(&charge_point, false, call);
         let progress = self.commands.get(&input.id).map(|c| &c.progress);
@@ -61,36 +62,6 @@ impl SlotModel {
             write_before: progress.map_or(Micros(0), |p| p.write_before),
             claimed,
         })
-    }
-
-    /// Handles up to `limit` timers that are due, the earliest first.
-    pub fn run_due(&mut self, limit: usize, call: &Call) -> Result<DueReply, TooLate> {
-        in_time(call)?;
-        let mut due: Vec<(Micros, CommandId)> = self
-            .due
-            .iter()
-            .filter(|(_, at)| **at <= call.now)
-            .map(|(id, at)| (*at, *id))
-            .collect();
-        due.sort_by_key(|(at, id)| (*at, id.to_string()));
-        due.truncate(limit);
-        let mut reply = DueReply {
-            handled: vec![],
-            claimed: vec![],
-        };
-        for (_, id) in due {
-            let Some(command) = self.commands.get(&id) else {
-                continue;
-            };
-            let charge_point = command.request.charge_point.clone();
-            let Some(kind) = delivery::due(command, call.now) else {
-                continue;
-            };
-            self.decide_and_change(id, &Event::open(kind), None, call);
-            reply.handled.push(id);
-            reply.claimed.extend(self.claim_lanes(&charge_point, false, call));
-        }
-        Ok(reply)
     }
 
     pub(super) fn decide_and_change(
@@ -112,57 +83,6 @@ impl SlotModel {
         transition.verdict
     }
 
-    /// Claims the head of each lane that is free, if the charger has a route. With `force`, a backoff does
-    /// not hold the head back.
-    pub(super) fn claim_lanes(&mut self, id: &ChargePointId, force: bool, call: &Call) -> Vec<Claimed> {
-        let mut claimed = Vec::new();
-        for lane in Lane::ALL {
-            let free = self
-                .devices
-                .get(id)
-                .is_some_and(|d| d.has_route(call.now) && d.lane(lane).is_none());
-            if let Some(head) = self.head(id, lane, call.now).filter(|_| free)
-                && (force
-                    || self
-                        .commands
-                        .get(&head)
-                        .is_some_and(|c| c.progress.timer <= call.now))
-            {
-                self.claim(head, call);
-                claimed.extend(self.commands.get(&head).map(|c| Claimed { command: c.clone() }));
-            }
-        }
-        claimed
-    }
-
-    /// The first command of a lane whose deadline is ahead.
-    fn head(&self, id: &ChargePointId, lane: Lane, now: Micros) -> Option<CommandId> {
-        self.queues.get(id)?.values().copied().find(|c| {
-            self.commands
-                .get(c)
-                .is_some_and(|c| c.request.priority.lane() == lane && c.deadline > now)
-        })
-    }
-
-    fn claim(&mut self, id: CommandId, call: &Call) {
-        let event = Event::open(EventKind::Claim);
-        let Some(command) = self.commands.get_mut(&id) else {
-            return;
-        };
-        let device = self.devices.get(&command.request.charge_point);
-        command.progress.route = device.and_then(|d| {
-            Some(Route {
-                pod: d.pod.clone()?,
-                incarnation: d.incarnation,
-                version: d.version,
-            })
-        });
-        command.progress.dispatch = DispatchNumber(grown(command.progress.dispatch.0, 0, call.now));
-        command.progress.nonce = Nonce(0);
-        command.progress.write_before = Micros(0);
-        self.decide_and_change(id, &event, None, call);
-    }
-
     fn change(
         &mut self,
         id: CommandId,
@@ -175,6 +95,9 @@ impl SlotModel {
         let Some(command) = self.commands.get_mut(&id) else {
             return;
         };
+        if let Some(attempt) = over(command, change) {
+            remember(self.attempts.entry(id).or_default(), attempt);
+        }
         set_progress(command, change, event, call, &settings);
         if change.to == Status::Acknowledged {
             command.progress.answer = answer.cloned();
@@ -182,6 +105,9 @@ impl SlotModel {
         let next = delivery::next_due(command);
         let charge_point = command.request.charge_point.clone();
         self.due.insert(id, next);
+        if change.timer == Timer::DispatchLease && mutant::active(Mutant::DropTimer) {
+            self.due.remove(&id);
+        }
         self.place(id, change.place);
         match change.also {
             Also::TombstoneRoute => {
@@ -223,25 +149,42 @@ impl SlotModel {
         let device = self.device(&charge_point);
         device.open = device.open.saturating_sub(1);
         device.results += 1;
-        let sequence = device.results;
+        let (sequence, ocpp_version) = (device.results, device.ocpp_version.clone());
         let Some(command) = self.commands.get_mut(&id) else {
             return;
         };
         command.progress.ended = call.now;
         command.progress.result_sequence = sequence;
-        let entry = OutboxEntry {
-            kind: OutboxKind::Ended { dead_letter },
-            command: command.clone(),
+        command.shed(dead_letter);
+        let command = command.clone();
+        let attempts = if dead_letter {
+            self.attempts.get(&id).cloned()
+        } else {
+            self.attempts.remove(&id);
+            None
         };
-        self.push_outbox(entry);
+        if !mutant::active(Mutant::SilentEnd) {
+            self.push_outbox(OutboxEntry {
+                kind: OutboxKind::Ended { dead_letter },
+                command,
+                attempts: attempts.unwrap_or_default(),
+                ocpp_version,
+            });
+        }
+        if dead_letter {
+            self.bury(id, call.now);
+        }
     }
 
     fn late_answer(&mut self, id: CommandId, answer: Option<&Answer>) {
         if let (Some(command), Some(answer)) = (self.commands.get(&id), answer) {
             let kind = OutboxKind::LateAnswer(answer.clone());
+            let device = self.devices.get(&command.request.charge_point);
             let entry = OutboxEntry {
                 kind,
                 command: command.clone(),
+                attempts: vec![],
+                ocpp_version: device.map(|d| d.ocpp_version.clone()).unwrap_or_default(),
             };
             self.push_outbox(entry);
         }
@@ -268,6 +211,17 @@ impl SlotModel {
     }
 }
 
+/// The attempt that a change brings to its end.
+fn over(command: &Command, change: &Change) -> Option<Attempt> {
+    let p = &command.progress;
+    Some(Attempt {
+        number: p.attempts,
+        at: p.attempt_at,
+        outcome: change.attempt_over?,
+        route: p.route.clone()?,
+    })
+}
+
 fn set_progress(
     command: &mut Command,
     change: &Change,
@@ -285,6 +239,11 @@ fn set_progress(
     if returned && p.status == Status::Sent || change.attempts == Attempts::Return {
         p.misses += 1;
     }
+    p.attempt_at = match change.attempts {
+        Attempts::Spend => call.now,
+        _ if change.to == Status::Delivered => p.attempt_at,
+        _ => Micros(0),
+    };
     p.status = change.to;
     p.reason = change.reason;
     p.possibly_written = change.possibly_written;

@@ -1,20 +1,24 @@
 //! What leaves a slot: results in order, and kicks and cancels until their edge confirmed them.
 
 use super::SlotModel;
-use crate::command::{Answer, Command};
+use crate::command::{Answer, Attempt, Command};
 use crate::ids::{ChargePointId, CommandId, Incarnation, Micros, PodId, Version};
 
 /// One entry of the outbox: the command as it was when the entry was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OutboxEntry {
     /// What happened.
     pub kind: OutboxKind,
     /// To which command.
     pub command: Command,
+    /// Of a dead letter: its newest attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// The OCPP subprotocol of the charger's last connection, empty if it never had one.
+    pub ocpp_version: String,
 }
 
 /// What an outbox entry reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum OutboxKind {
     /// The command ended.
     Ended {
@@ -26,7 +30,7 @@ pub enum OutboxKind {
 }
 
 /// A kick or a cancel on its way to one life of one pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Note {
     /// The pod.
     pub pod: PodId,
@@ -39,7 +43,7 @@ pub struct Note {
 }
 
 /// What a note asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NoteKind {
     /// Close the connection of this version.
     Kick {

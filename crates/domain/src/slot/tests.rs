@@ -1,7 +1,9 @@
 //! Properties of the slot model: its invariants under random events, and what it promises one by one.
 
+mod dead;
 mod promises;
 mod random;
+mod turns;
 
 use super::{AcceptReply, Applied, Call, EventInput, RegisterReply, Registration, SlotModel};
 use crate::command::{Answer, Command, Deadline, Priority, RedeliveryClass, Request, Status};
@@ -40,6 +42,14 @@ impl Bench {
         self.now = self.now.plus(us);
     }
 
+    /// The same while a router's timer loop runs.
+    fn live(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.pass(SECOND);
+            self.run_due();
+        }
+    }
+
     fn request(&mut self, class: RedeliveryClass, priority: Priority) -> Request {
         self.ids += 1;
         let mut random = [0; 10];
@@ -55,6 +65,7 @@ impl Bench {
             answer_timeout_us: 10 * SECOND,
             deadline: Deadline::After(300 * SECOND),
             idempotency: None,
+            replay_of: None,
         }
     }
 
@@ -98,7 +109,12 @@ impl Bench {
             incarnation: route.map_or(Incarnation(0), |r| r.incarnation),
         };
         let answer = (kind == EventKind::Answer).then(|| Answer::Result("{}".into()));
-        EventInput { id, event, answer }
+        EventInput {
+            id,
+            event,
+            answer,
+            charge_point: None,
+        }
     }
 
     fn apply(&mut self, input: &EventInput) -> Applied {

@@ -3,14 +3,18 @@
 
 use std::task::{Context, Poll};
 
+use chassis::history;
 use domain::command::Answer;
 use domain::edge::Input;
 use domain::ids::CommandId;
 use ocpp::{AnswerContext, ErrorCode, Inbound, Outcome};
+use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Undurable};
+use crate::failpoint;
+use crate::metrics::reasons;
 use crate::shard::Outbound;
 use crate::upstream::Said;
 
@@ -23,7 +27,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(frame) => frame,
             Err(error) => {
                 self.hub.meters.messages_bad.increment(1);
-                tracing::debug!(charge_point_id = %self.charge_point, %error, "a malformed message");
+                self.hub
+                    .complaints
+                    .say(self.charge_point.as_str(), reasons::MALFORMED, &error);
                 return self.reply(error.answer(version));
             }
         };
@@ -40,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     action: &action,
                     payload,
                 };
-                self.hub.upstream.say(&said);
+                self.span(&id, &action).in_scope(|| self.hub.upstream.say(&said));
             }
             Inbound::Answer { id, outcome, .. } | Inbound::LateAnswer { id, outcome } => {
                 self.answer(&id, &outcome);
@@ -89,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn call(&mut self, id: &str, action: &str, payload: &RawValue) {
         let began_us = self.hub.clock.mono_us();
         let version = self.session.version();
+        let span = self.span(id, action);
         let answer = self.own_answer(id, action, payload.get());
         let said = Said {
             charge_point: &self.charge_point,
@@ -98,12 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             payload,
         };
         if !ocpp::must_be_durable_before_answer(version, action, payload.get()) {
-            self.hub.upstream.say(&said);
+            span.in_scope(|| self.hub.upstream.say(&said));
             self.session.answered(id);
             self.reply(Some(answer));
             return self.hub.meters.duration.record(self.seconds_since(began_us));
         }
-        match self.hub.upstream.say_durably(&said) {
+        match span.in_scope(|| self.hub.upstream.say_durably(&said)) {
             Ok(confirmation) => self.undurable.get_or_insert_default().push(Undurable {
                 message_id: id.into(),
                 answer,
@@ -155,6 +162,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Answer::Error(format!("[{},{},{details}]", text(code), text(description)))
             }
         };
+        failpoint::hit(failpoint::BEFORE_ACK);
+        history::note(
+            "answer",
+            || json!({ "id": id.to_string(), "cp": self.charge_point.as_str(), "socket": self.socket.0 }),
+        );
         let charge_point = self.charge_point.clone();
         self.hub.input(
             &self.charge_point,
@@ -164,6 +176,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 answer,
             },
         );
+    }
+
+    /// The span of what the charger says, whose trace its event carries on; none where spans are not exported.
+    fn span(&self, message_id: &str, action: &str) -> tracing::Span {
+        if !self.hub.limits.traced {
+            return tracing::Span::none();
+        }
+        let charge_point_id = self.charge_point.as_str();
+        tracing::info_span!("charger_says", charge_point_id, message_id, action)
     }
 
     fn reply(&mut self, text: Option<String>) {

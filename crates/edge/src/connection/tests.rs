@@ -1,6 +1,9 @@
 //! Connections over a pipe, with a hub whose Kafka is a fake.
 
 mod closing;
+mod complaints;
+mod traces;
+mod writes;
 
 use std::time::Duration;
 
@@ -221,44 +224,6 @@ async fn a_call_without_answer_times_out_and_frees_the_slot_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_charger_that_does_not_read_is_given_up_and_its_command_given_back() {
-    let bench = Bench::new();
-    let mut charger = bench.connect_through("CP-1", V16, 100, 64).await;
-    charger.say(HEARTBEAT).await;
-    charger.say(HEARTBEAT).await;
-    // The pipe is full, so the CALL stays behind what is stuck in it.
-    let blocked = || {
-        bench
-            .hub
-            .shards
-            .iter()
-            .any(|shard| shard.next_timer_ms().is_some())
-    };
-    crate::testing::until(blocked).await;
-    let id = bench.command("CP-1", 1, 100, RedeliveryClass::Safe);
-    bench.hand.advance(Duration::from_secs(11));
-    bench
-        .hub
-        .shards
-        .iter()
-        .for_each(|shard| shard.run_timers(bench.hub.clock.mono_ms()));
-    tokio::time::timeout(crate::testing::PATIENCE, charger.task)
-        .await
-        .unwrap()
-        .unwrap();
-    let refused = bench
-        .told(|item| {
-            if let Item::Refusal(r) = item {
-                r.dispatch
-            } else {
-                None
-            }
-        })
-        .await;
-    assert_eq!(refused.command_id, id.to_string());
-}
-
-#[tokio::test]
 async fn an_unsafe_command_waits_for_its_grant() {
     let bench = Bench::new();
     let mut charger = bench.connect("CP-1", V16, 100).await;
@@ -282,6 +247,38 @@ async fn an_unsafe_command_waits_for_its_grant() {
         nonce: domain::ids::Nonce(nonce),
         write_before,
     });
+    assert!(charger.hear_text().await.contains(&id.to_string()));
+}
+
+#[tokio::test]
+async fn what_a_router_says_of_a_command_goes_to_the_shard_of_the_charger_it_names_and_to_no_other() {
+    let bench = Bench::new();
+    let mut charger = bench.connect("CP-1", V16, 100).await;
+    let id = bench.command("CP-1", 1, 100, RedeliveryClass::Unsafe);
+    let nonce = bench
+        .told(|item| {
+            if let Item::Intent(i) = item {
+                Some(i.nonce)
+            } else {
+                None
+            }
+        })
+        .await;
+    let grant = || Input::Grant {
+        id,
+        nonce: domain::ids::Nonce(nonce),
+        write_before: bench.hub.clock.now().redis_upper.plus(5_000_000),
+    };
+    let own = ChargePointId::parse("CP-1").unwrap();
+    let other = (2..100)
+        .map(|n| ChargePointId::parse(&format!("CP-{n}")).unwrap())
+        .find(|other| !std::ptr::eq(bench.hub.shard(other), bench.hub.shard(&own)));
+    bench.hub.take(other, grant());
+    for _ in 0..2 {
+        // What is in its mailbox is written before the second is answered.
+        assert!(charger.ask(HEARTBEAT).await.starts_with(r#"[3,"h1""#));
+    }
+    bench.hub.take(Some(own), grant());
     assert!(charger.hear_text().await.contains(&id.to_string()));
 }
 
@@ -342,13 +339,13 @@ async fn beyond_the_cap_there_is_no_connection() {
     let bench = Bench::with(&config, None);
     let held = bench.connect("CP-1", V16, 100).await;
     let (near, _far) = tokio::io::duplex(64);
-    let ws = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+    let ws = WebSocketStream::from_raw_socket(Outlet::new(near), Role::Server, None).await;
     let second = ChargePointId::parse("CP-2").unwrap();
     assert!(Connection::new(ws, Arc::clone(&bench.hub), second.clone(), V16).is_none());
     drop(held.ws);
     held.task.await.unwrap();
     let (near, _far) = tokio::io::duplex(64);
-    let ws = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+    let ws = WebSocketStream::from_raw_socket(Outlet::new(near), Role::Server, None).await;
     assert!(Connection::new(ws, Arc::clone(&bench.hub), second, V16).is_some());
 }
 
@@ -356,7 +353,7 @@ async fn beyond_the_cap_there_is_no_connection() {
 async fn an_idle_connection_keeps_nothing_but_its_small_state() {
     let bench = Bench::new();
     let (near, _far) = tokio::io::duplex(64);
-    let ws = WebSocketStream::from_raw_socket(near, Role::Server, None).await;
+    let ws = WebSocketStream::from_raw_socket(Outlet::new(near), Role::Server, None).await;
     let own =
         size_of::<Connection<tokio::net::TcpStream>>() - size_of::<WebSocketStream<tokio::net::TcpStream>>();
     assert!(own <= 144, "{own} bytes besides the socket's");

@@ -4,17 +4,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use domain::edge::{Input, Write};
+use domain::ids::CommandId;
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::{Connection, FAULTS, Phase};
-use crate::shard::Outbound;
+use crate::failpoint;
+use crate::shard::{Call, Outbound};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Hands what is unsent to the socket, one after the other: a CALL counts as written once it left.
+    /// Hands what is unsent to the socket, one after the other: a CALL counts as written once all of it left.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
         loop {
             ready!(self.poll_flush(cx))?;
@@ -27,10 +31,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             else {
                 return Poll::Ready(Ok(()));
             };
+            match out {
+                Outbound::Call(write) => ready!(self.poll_call(write, cx))?,
+                out => self.send(out)?,
+            }
             if self.unsent.as_ref().is_some_and(|unsent| unsent.is_empty()) {
                 self.unsent = None;
             }
-            self.send(out)?;
         }
     }
 
@@ -60,7 +67,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn send(&mut self, out: Outbound) -> Result<(), WsError> {
         match out {
-            Outbound::Call(write) => self.send_call(*write),
             Outbound::Text(text) => self.put(Message::text(text)),
             Outbound::Ping => self.put(Message::Ping(Bytes::new())),
             Outbound::Close(code, reason) => {
@@ -79,50 +85,94 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     reason: reason.into(),
                 })))
             }
-            Outbound::Timer => Ok(()),
+            Outbound::Call(_) | Outbound::Timer => Ok(()),
         }
     }
 
-    /// Writes a CALL, unless the last look forbids it.
-    fn send_call(&mut self, write: Write) -> Result<(), WsError> {
-        let Write {
-            id,
-            action,
-            payload,
-            answer_timeout_us,
-            ..
-        } = write;
+    /// Offers a CALL to the socket, unless the last look forbids it. Nothing is buffered before it and the look is
+    /// taken anew whenever the socket had no room, so what leaves was permitted when it left. A CALL of which no byte
+    /// left stays the first that is unsent.
+    fn poll_call(&mut self, call: Box<Call>, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        let write = &call.write;
+        let message_id = write.id.to_string();
+        let may =
+            self.session.may_call(&write.action).is_ok() && self.hub.may_write(&self.charge_point, write.id);
+        if !may {
+            self.not_written(write.id);
+            return Poll::Ready(Ok(()));
+        }
+        let frame = call_frame(&message_id, write)?;
+        self.hub
+            .note_write(&self.charge_point, self.socket, write.id, &write.terms);
+        failpoint::hit(failpoint::BEFORE_WRITE);
+        let begun = self.ws.get_mut().poll_begin(cx, &frame);
+        if !matches!(begun, Poll::Ready(Ok(()))) {
+            self.hub.note_unwritten(&self.charge_point, self.socket, write.id);
+            self.unsent
+                .get_or_insert_default()
+                .push_front(Outbound::Call(call));
+            if begun.is_pending() {
+                self.note_blocked();
+            }
+            return begun.map_err(WsError::Io);
+        }
+        failpoint::hit(failpoint::AFTER_WRITE);
+        self.begun(&message_id, &call);
+        Poll::Ready(Ok(()))
+    }
+
+    /// The socket took a CALL, at least its beginning.
+    fn begun(&mut self, message_id: &str, call: &Call) {
+        let write = &call.write;
+        if !call.span.is_disabled() {
+            let charge_point_id = self.charge_point.as_str();
+            drop(
+                tracing::info_span!(parent: &call.span, "write_call", charge_point_id, command = message_id),
+            );
+        }
+        (self.writing, self.unflushed) = (Some(write.id), true);
         let now_ms = self.hub.clock.mono_ms();
-        let timeout_ms = match answer_timeout_us / 1_000 {
+        let timeout_ms = match write.answer_timeout_us / 1_000 {
             0 => self.hub.limits.call_timeout_ms,
             ms => ms,
         };
-        let message_id = id.to_string();
-        let may = self.hub.may_write(&self.charge_point, id)
-            && self
-                .session
-                .begin_call(&message_id, &action, now_ms, timeout_ms)
-                .is_ok();
-        if !may {
-            self.hub.meters.calls_given_back.increment(1);
-            let (charge_point, socket) = (self.charge_point.clone(), self.socket);
-            self.hub.input(
-                &self.charge_point,
-                Input::NotWritten {
-                    charge_point,
-                    socket,
-                    id,
-                },
-            );
-            return Ok(());
-        }
-        let mut text = String::with_capacity(payload.len() + action.len() + 64);
-        ocpp::encode_call(&mut text, &message_id, &action, &payload);
-        self.writing = Some(id);
+        // It was asked before whether the session takes a CALL, and nothing happened since.
+        let _ = self
+            .session
+            .begin_call(message_id, &write.action, now_ms, timeout_ms);
         self.hub
             .shard(&self.charge_point)
             .add_timer(now_ms.saturating_add(timeout_ms), self.socket);
-        self.put(Message::text(text))
+    }
+
+    /// A CALL will not be written here.
+    fn not_written(&self, id: CommandId) {
+        self.hub.meters.calls_given_back.increment(1);
+        let (charge_point, socket) = (self.charge_point.clone(), self.socket);
+        self.hub.input(
+            &self.charge_point,
+            Input::NotWritten {
+                charge_point,
+                socket,
+                id,
+            },
+        );
+    }
+
+    /// The connection closes: what is not begun is not written, lest the close come right behind it and its answer
+    /// be lost.
+    pub(super) fn give_calls_back(&mut self) {
+        let Some(unsent) = &mut self.unsent else { return };
+        let mut calls = Vec::new();
+        unsent.retain(|out| {
+            if let Outbound::Call(call) = out {
+                calls.push(call.write.id);
+            }
+            !matches!(out, Outbound::Call(_))
+        });
+        for id in calls {
+            self.not_written(id);
+        }
     }
 
     fn put(&mut self, message: Message) -> Result<(), WsError> {
@@ -171,4 +221,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
     }
+}
+
+/// A CALL as one frame.
+fn call_frame(message_id: &str, write: &Write) -> Result<Vec<u8>, WsError> {
+    let mut text = String::with_capacity(write.payload.len() + write.action.len() + 64);
+    ocpp::encode_call(&mut text, message_id, &write.action, &write.payload);
+    let mut frame = Vec::with_capacity(text.len() + 10);
+    Frame::message(text, OpCode::Data(Data::Text), true).format(&mut frame)?;
+    Ok(frame)
 }

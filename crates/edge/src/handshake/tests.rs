@@ -99,7 +99,30 @@ async fn refusals_are_answered_with_the_status_that_fits() {
         let (error, said) = shake(bytes.as_bytes(), &Open).await.unwrap_err();
         assert_eq!(error.reason(), reason, "{bytes}");
         assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+        assert_explained(&said, reason);
+        assert!(error.is_the_chargers_fault());
     }
+}
+
+/// Every refusal has a body that says why, of the length that its head announces.
+fn assert_explained(said: &str, reason: &'static str) {
+    let (head, body) = said.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains(&format!("Content-Length: {}", body.len())),
+        "{said}"
+    );
+    assert_eq!(body.trim_end(), explanation(reason));
+}
+
+#[tokio::test]
+async fn a_refused_peer_is_named_by_what_it_asked_for() {
+    let (error, _) = shake(request("/ocpp/CP%3A1", "ocpp2.0.1").as_bytes(), &Open)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"refused with 404: bad_identity, "/ocpp/CP%3A1""#
+    );
 }
 
 #[tokio::test]
@@ -113,6 +136,8 @@ async fn no_room_and_not_ready_are_503_with_a_hint_when_to_come_back() {
             said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After"),
             "{said}"
         );
+        assert_explained(&said, reason);
+        assert!(!error.is_the_chargers_fault());
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::dispatch::Consumes;
 use domain::ids::{Incarnation, LinkNumber, PodId, Version};
 use wire::gateway::link::v1::{
     Goodbye, Hello, Lease, LeaseRefused, Placement, RenewLease, TakeIncarnation, UpItem, up_item,
@@ -41,12 +42,23 @@ pub struct LeaseKeeper {
     last_incarnation: Incarnation,
     link: LinkNumber,
     epoch: String,
-    /// Requests without a reply and when they were sent.
-    asked: BTreeMap<u64, u64>,
+    /// Requests without a reply.
+    asked: BTreeMap<u64, Asked>,
     requests: u64,
     /// When a request is due.
     due_us: u64,
-    placed: bool,
+    /// Where this link's router says that the edge should consume; none until it said so.
+    placed: Option<Consumes>,
+    /// The place that the last request named.
+    named: Option<Consumes>,
+}
+
+/// A request without a reply.
+#[derive(Debug)]
+struct Asked {
+    sent_us: u64,
+    /// The place that the router publishes with it.
+    consumes: Option<Consumes>,
 }
 
 /// What a reply means for the rest of the edge.
@@ -59,6 +71,8 @@ pub enum Effect {
         /// Until when the edge may write.
         until_us: u64,
     },
+    /// Routers were told to send there.
+    Published(Consumes),
     /// A new life began.
     Taken(Incarnation),
     /// The same life goes on.
@@ -82,14 +96,15 @@ impl LeaseKeeper {
             asked: BTreeMap::new(),
             requests: 0,
             due_us: 0,
-            placed: false,
+            placed: None,
+            named: None,
         }
     }
 
     /// A link begins: what is said first.
     pub fn hello(&mut self) -> UpItem {
         self.asked.clear();
-        self.placed = false;
+        self.placed = None;
         up(up_item::Item::Hello(Hello {
             pod_id: self.settings.pod.to_string(),
             incarnation: self.incarnation.0,
@@ -100,23 +115,32 @@ impl LeaseKeeper {
 
     /// The router said where to consume; the lease is renewed at once.
     pub fn placed(&mut self, placement: &Placement) {
-        self.placed = true;
+        self.placed = Some(Consumes {
+            topic: placement.topic.clone(),
+            normal: placement.normal_partition,
+            urgent: placement.urgent_partition,
+        });
         self.link = LinkNumber(placement.link_number);
         self.due_us = 0;
     }
 
-    /// What is due. `fresh`: both lanes are proven by canaries of late.
-    pub fn due(&mut self, now_us: u64, fresh: bool, floor: Version) -> Option<UpItem> {
-        if !self.placed || now_us < self.due_us {
-            return None;
-        }
+    /// What is due. `proven`: the place where canaries of late prove that both lanes are consumed. A renewal names it,
+    /// and one is due at once when it is another than before; a life is taken only where this link's router publishes.
+    pub fn due(&mut self, now_us: u64, proven: Option<&Consumes>, floor: Version) -> Option<UpItem> {
+        let placed = self.placed.as_ref()?;
         let begins = self.incarnation.0 == 0;
-        if begins && (!fresh || !self.asked.is_empty()) {
+        let moved = !begins && proven.is_some() && proven != self.named.as_ref();
+        if now_us < self.due_us && !moved || begins && (proven != Some(placed) || !self.asked.is_empty()) {
             return None;
         }
         self.requests += 1;
         let request = LEASE_REQUESTS | self.requests;
-        self.asked.insert(request, now_us);
+        let asked = Asked {
+            sent_us: now_us,
+            consumes: proven.cloned(),
+        };
+        self.asked.insert(request, asked);
+        self.named = proven.cloned().or(self.named.take());
         self.due_us = now_us.saturating_add(self.settings.renew_us);
         let last_incarnation = self.last_incarnation.0;
         Some(up(if begins {
@@ -130,13 +154,19 @@ impl LeaseKeeper {
                 incarnation: self.incarnation.0,
                 floor_version: floor.0,
                 store_epoch: self.epoch.clone(),
+                consumes: proven.map(|place| Placement {
+                    topic: place.topic.clone(),
+                    normal_partition: place.normal,
+                    urgent_partition: place.urgent,
+                    link_number: self.link.0,
+                }),
             })
         }))
     }
 
     /// The lease is held.
     pub fn held(&mut self, lease: &Lease) -> Vec<Effect> {
-        let Some(sent_us) = self.answered(lease.request) else {
+        let Some(Asked { sent_us, consumes }) = self.answered(lease.request) else {
             return Vec::new();
         };
         let begins = self.incarnation.0 == 0;
@@ -147,6 +177,7 @@ impl LeaseKeeper {
         let lease_us = u64::from(lease.lease_ms) * 1_000;
         let until_us = sent_us.saturating_add(lease_us.saturating_sub(self.settings.margin_us));
         let mut effects = vec![Effect::Held { sent_us, until_us }];
+        effects.extend(consumes.map(Effect::Published));
         if begins {
             (self.incarnation, self.last_incarnation) = (incarnation, incarnation);
             // Before the life begins, so that its registrations wait until every edge has published its floor.
@@ -193,7 +224,7 @@ impl LeaseKeeper {
     /// Whether a reply is overdue.
     #[must_use]
     pub fn is_unanswered(&self, now_us: u64) -> bool {
-        let late = |sent: &u64| now_us.saturating_sub(*sent) >= self.settings.reply_timeout_us;
+        let late = |asked: &Asked| now_us.saturating_sub(asked.sent_us) >= self.settings.reply_timeout_us;
         self.asked.values().next().is_some_and(late)
     }
 
@@ -211,11 +242,17 @@ impl LeaseKeeper {
         self.incarnation
     }
 
+    /// The latest life, also when it is over; 0 for none.
+    #[must_use]
+    pub fn last_incarnation(&self) -> Incarnation {
+        self.last_incarnation
+    }
+
     /// Takes a request off the list, and those sent before it: a late reply to them says nothing new.
-    fn answered(&mut self, request: u64) -> Option<u64> {
-        let sent = self.asked.remove(&request)?;
+    fn answered(&mut self, request: u64) -> Option<Asked> {
+        let asked = self.asked.remove(&request)?;
         self.asked.retain(|other, _| *other > request);
-        Some(sent)
+        Some(asked)
     }
 }
 

@@ -6,6 +6,7 @@ use domain::edge::Item;
 use tokio::sync::Notify;
 use wire::gateway::link::v1::UpItem;
 
+use crate::failpoint;
 use crate::shard::ItemSink;
 
 /// Items in one message.
@@ -119,6 +120,9 @@ impl LinkQueue {
 impl ItemSink for LinkQueue {
     fn take(&self, item: Item) {
         if self.lock().open {
+            if matches!(item, Item::Register { .. }) {
+                failpoint::hit(failpoint::BEFORE_REGISTER);
+            }
             self.push(wire::map::link::up_item(item));
         }
     }

@@ -43,7 +43,9 @@ impl KafkaSink {
     }
 
     fn message(&self, charge_point_id: &str, event: Vec<u8>) -> Message {
-        Message::new(Arc::clone(&self.topic), event).key(charge_point_id.as_bytes().to_vec())
+        Message::new(Arc::clone(&self.topic), event)
+            .key(charge_point_id.as_bytes().to_vec())
+            .headers(crate::trace::headers())
     }
 
     fn is_full(&self) -> bool {

@@ -1,11 +1,14 @@
 //! What the tests of the whole edge are made of: Kafka, a router, an edge, a charger.
 
+#![allow(dead_code, reason = "each test binary uses its part of the parts")]
+
 mod router;
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use bus::{EmbeddedBroker, Event, Lane, LaneConsumer, StartAt};
+use chassis::metrics::Metrics;
 use chassis::{Context, MonoClock};
 use edge::{App, EdgeConfig};
 use futures_util::{SinkExt, StreamExt};
@@ -22,17 +25,34 @@ pub(crate) use router::FakeRouter;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The topic of the only shard.
 pub(crate) const SHARD: &str = "commands-down-shard-0";
+/// The topic of another.
+pub(crate) const OTHER_SHARD: &str = "commands-down-shard-1";
 
 /// The embedded broker with the topics of one shard.
 pub(crate) struct Kafka {
     pub(crate) broker: EmbeddedBroker,
+    metrics: Metrics,
 }
 
 impl Kafka {
     pub(crate) fn start() -> Self {
-        chassis::metrics::install().unwrap();
-        let broker = EmbeddedBroker::start(&[(SHARD, 2), (domain::topics::EVENTS_UP, 1)]).unwrap();
-        Self { broker }
+        let topics = [(SHARD, 2), (OTHER_SHARD, 2)];
+        Self::with(&topics)
+    }
+
+    /// With these shard topics.
+    pub(crate) fn with(topics: &[(&str, i32)]) -> Self {
+        let metrics = chassis::metrics::install().unwrap();
+        let topics = [topics, &[(domain::topics::EVENTS_UP, 1)]].concat();
+        let broker = EmbeddedBroker::start(&topics).unwrap();
+        Self { broker, metrics }
+    }
+
+    /// The value of a counter without labels; tests of one process share it.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let text = self.metrics.render();
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value).unwrap_or(0)
     }
 
     /// The first events, at most `most`, once there are at least two.

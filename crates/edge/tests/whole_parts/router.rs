@@ -21,7 +21,6 @@ use wire::gateway::link::v1::{
     AnswerConfirmed, DownItem, Lease, LeaseRefused, LinkRequest, LinkResponse, Placement, Registered,
     down_item, up_item,
 };
-use wire::gateway::record::v1::ShardRecord;
 
 use super::{Kafka, PATIENCE, SHARD, until};
 
@@ -45,6 +44,8 @@ struct Shared {
     versions: AtomicU64,
     lives: AtomicU64,
     links: AtomicU64,
+    /// The topic where edges are placed.
+    topic: &'static str,
     token: CancellationToken,
 }
 
@@ -52,6 +53,11 @@ struct Service(Arc<Shared>);
 
 impl FakeRouter {
     pub(crate) fn start(kafka: &Kafka, port: u16) -> Self {
+        Self::start_at(kafka, port, SHARD)
+    }
+
+    /// Places every edge on this topic.
+    pub(crate) fn start_at(kafka: &Kafka, port: u16, topic: &'static str) -> Self {
         let producer = Producer::new(&kafka.broker.config()).unwrap();
         let token = CancellationToken::new();
         let shared = Arc::new(Shared {
@@ -63,6 +69,7 @@ impl FakeRouter {
             versions: AtomicU64::new(100),
             lives: AtomicU64::new(0),
             links: AtomicU64::new(1),
+            topic,
             token: token.clone(),
         });
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -102,8 +109,17 @@ impl FakeRouter {
         self.shared.canaries.store(false, Ordering::SeqCst);
     }
 
+    pub(crate) fn unmute_canaries(&self) {
+        self.shared.canaries.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn refuse_next_renewal(&self, superseded: bool) {
         *self.shared.refuse.lock().unwrap() = Some(superseded);
+    }
+
+    /// Sends commands to this life of the pod, though it is linked elsewhere.
+    pub(crate) fn live_as(&self, life: u64) {
+        self.shared.lives.store(life, Ordering::SeqCst);
     }
 
     pub(crate) fn has_heard(&self, wanted: impl Fn(&up_item::Item) -> bool) -> bool {
@@ -140,6 +156,7 @@ impl FakeRouter {
             answer_timeout_us: 30_000_000,
             deadline: domain::command::Deadline::After(1),
             idempotency: None,
+            replay_of: None,
         };
         let route = Route {
             pod: PodId::parse("edge-1").unwrap(),
@@ -161,14 +178,19 @@ impl FakeRouter {
             progress,
         };
         let (_, _, record) = wire::map::record::claimed(&command).unwrap();
-        self.shared.produce(&record, 0).await;
+        self.shared.produce(&record.encode_to_vec(), 0).await;
         id.to_string()
+    }
+
+    /// Puts something on the normal lane.
+    pub(crate) async fn produce(&self, bytes: &[u8]) {
+        self.shared.produce(bytes, 0).await;
     }
 }
 
 impl Shared {
-    async fn produce(&self, record: &ShardRecord, partition: i32) {
-        let message = Message::new(SHARD, record.encode_to_vec()).partition(partition);
+    async fn produce(&self, bytes: &[u8], partition: i32) {
+        let message = Message::new(self.topic, bytes.to_vec()).partition(partition);
         let sent = self.producer.send(&message).unwrap();
         sent.await.unwrap();
     }
@@ -180,7 +202,7 @@ impl Shared {
                 let record =
                     wire::map::record::canary(&PodId::parse("edge-1").unwrap(), LinkNumber(link), number);
                 for lane in [0, 1] {
-                    let message = Message::new(SHARD, record.encode_to_vec()).partition(lane);
+                    let message = Message::new(self.topic, record.encode_to_vec()).partition(lane);
                     drop(self.producer.send(&message));
                 }
             }
@@ -198,10 +220,11 @@ impl Shared {
     /// The answer to an item, if it gets one at once.
     fn answer(self: &Arc<Self>, item: &up_item::Item) -> Option<down_item::Item> {
         Some(match item {
-            up_item::Item::Hello(_) => {
+            up_item::Item::Hello(hello) => {
+                self.lives.fetch_max(hello.incarnation, Ordering::SeqCst);
                 let link_number = self.links.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(Arc::clone(self).canaries(link_number));
-                let topic = SHARD.to_owned();
+                let topic = self.topic.to_owned();
                 down_item::Item::Placement(Placement {
                     topic,
                     normal_partition: 0,
@@ -227,6 +250,7 @@ impl Shared {
             }),
             up_item::Item::Answer(a) => down_item::Item::AnswerConfirmed(AnswerConfirmed {
                 command_id: a.command_id.clone(),
+                charge_point_id: a.charge_point_id.clone(),
             }),
             _ => return None,
         })

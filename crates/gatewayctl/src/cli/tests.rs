@@ -1,10 +1,10 @@
 //! The grammar: what is accepted, what is refused.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{CommandFactory, Parser};
 
-use super::values::{Address, Span};
+use super::values::{Address, Moment, Span};
 use super::{Class, Cli, ConnVerb, Priority, State, Verb};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -32,7 +32,7 @@ fn send_takes_everything_the_api_has() {
     );
     assert_eq!(args.payload.as_deref(), Some("{}"));
     assert_eq!(args.priority, Priority::Urgent);
-    assert_eq!(args.deadline, Some(Span(Duration::from_secs(90))));
+    assert_eq!(args.until.deadline, Some(Span(Duration::from_secs(90))));
     assert_eq!(args.idempotency_key.as_deref(), Some("k-1"));
     assert_eq!(args.class, Some(Class::Unsafe));
     assert!(args.wait);
@@ -82,6 +82,16 @@ fn contradictions_and_unknown_words_are_refused() {
         "completion tcsh",
         "get x --router nowhere",
         "get x --timeout 0s",
+        "dlq replay",
+        "dlq purge --yes",
+        "dlq purge x --charger CP-1",
+        "dlq purge x --all",
+        "dlq purge --all --dry-run --yes",
+        "dlq purge --all --since 1h",
+        "dlq purge --all --limit 0",
+        "dlq list --reason bored",
+        "dlq list --since yesterday",
+        "dlq show",
     ] {
         assert!(parse(line).is_err(), "`{line}` was accepted");
     }
@@ -112,6 +122,35 @@ fn spans_are_sums_of_units() {
     ] {
         assert!(text.parse::<Span>().is_err(), "`{text}` was accepted");
     }
+}
+
+#[test]
+fn a_span_of_nothing_and_an_endless_one_are_told_apart_from_nonsense() {
+    let refusal = |text: &str| text.parse::<Span>().unwrap_err();
+    assert!(refusal("0s").contains("longer than 0"));
+    assert!(refusal("400d").contains("longer than a year"));
+    assert!(refusal("soon").contains("not a duration"));
+    let error = parse("send CP-1 Reset --deadline 0s").unwrap_err().to_string();
+    assert!(
+        error.contains("--deadline") && error.contains("longer than 0"),
+        "{error}"
+    );
+}
+
+#[test]
+fn moments_are_times_or_how_long_ago() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+    for (text, time) in [
+        ("2030-01-31T12:00:00Z", "2030-01-31T12:00:00Z"),
+        ("2h", "2030-03-17T15:46:40Z"),
+        ("1h30m", "2030-03-17T16:16:40Z"),
+    ] {
+        let moment: Moment = text.parse().unwrap();
+        assert_eq!(moment.timestamp(now).to_string(), time, "{text}");
+    }
+    let day: Moment = "2030-01-31".parse().unwrap();
+    assert_eq!(day.timestamp(now).to_string(), "2030-01-31T00:00:00Z");
+    assert!("yesterday".parse::<Moment>().is_err());
 }
 
 #[test]

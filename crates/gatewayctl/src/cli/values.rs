@@ -1,9 +1,9 @@
-//! The values that a command line, the environment and the config file share: router addresses and spans of time.
-//! Leaves out which of them is used.
+//! The values that a command line, the environment and the config file share: router addresses, spans and points
+//! in time. Leaves out which of them is used.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
 
@@ -65,9 +65,11 @@ impl FromStr for Span {
             rest = after;
         }
         match total_ms {
+            0 if text.is_empty() => Err(refusal()),
+            0 => Err(format!("`{text}` is no time at all; it must be longer than 0")),
             // A year is far beyond any deadline that a router accepts, and keeps later sums far from overflow.
             1..=31_536_000_000 => Ok(Self(Duration::from_millis(total_ms))),
-            _ => Err(refusal()),
+            _ => Err(format!("`{text}` is longer than a year")),
         }
     }
 }
@@ -75,6 +77,36 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ms", self.0.as_millis())
+    }
+}
+
+/// A point in time: itself, or how long ago.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Moment {
+    At(Timestamp),
+    Ago(Span),
+}
+
+impl Moment {
+    /// The point in time for a program that began `now`.
+    pub(crate) fn timestamp(self, now: SystemTime) -> Timestamp {
+        match self {
+            Self::At(timestamp) => timestamp,
+            Self::Ago(span) => Timestamp::from(now - span.0),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = timestamp(text).map(Self::At);
+        time.or_else(|_| text.parse().map(Self::Ago)).map_err(|_| {
+            format!(
+                "`{text}` is neither a time such as 2030-01-31T12:00:00Z nor a duration such as 30m or 2h"
+            )
+        })
     }
 }
 

@@ -25,8 +25,7 @@ impl Session<'_> {
     pub(super) async fn connection(&mut self, charge_point_id: String) -> Result<ExitStatus, Failure> {
         let request = GetConnectionRequest { charge_point_id };
         let reply = self
-            .routers
-            .call(request, async |channel, request| {
+            .ask(request, async |channel, request| {
                 client(channel).get_connection(request).await
             })
             .await?;
@@ -44,7 +43,7 @@ impl Session<'_> {
         extent: &Extent,
     ) -> Result<ExitStatus, Failure> {
         let pod_id = pod.unwrap_or_default();
-        let mut pages = Pages::new(extent);
+        let mut pages = Pages::new(extent.wanted());
         let mut connections = Vec::new();
         while let Some((page_size, page_token)) = pages.next() {
             let request = ListConnectionsRequest {
@@ -53,8 +52,7 @@ impl Session<'_> {
                 page_token,
             };
             let reply = self
-                .routers
-                .call(request, async |channel, request| {
+                .ask(request, async |channel, request| {
                     client(channel).list_connections(request).await
                 })
                 .await?

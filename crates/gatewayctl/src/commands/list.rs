@@ -4,7 +4,7 @@ use serde::Serialize;
 use wire::gateway::command::v1::{self as api, ListCommandsRequest};
 
 use super::{Session, client};
-use crate::cli::{Extent, ListArgs, State};
+use crate::cli::{ListArgs, State};
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::table;
@@ -36,7 +36,8 @@ impl Session<'_> {
             .map(|state| api::CommandState::from(state).into())
             .collect();
         let charge_point_id = args.charger.unwrap_or_default();
-        let mut pages = Pages::new(&args.extent);
+        let (created_after, created_before) = args.period.bounds(self.now)?;
+        let mut pages = Pages::new(args.extent.wanted());
         let mut commands = Vec::new();
         while let Some((page_size, page_token)) = pages.next() {
             let request = ListCommandsRequest {
@@ -44,10 +45,11 @@ impl Session<'_> {
                 states: states.clone(),
                 page_size,
                 page_token,
+                created_after,
+                created_before,
             };
             let reply = self
-                .routers
-                .call(request, async |channel, request| {
+                .ask(request, async |channel, request| {
                     client(channel).list_commands(request).await
                 })
                 .await?
@@ -66,16 +68,17 @@ impl Session<'_> {
     /// Tells that the list is longer; the JSON says so itself.
     pub(super) fn mention_more(&mut self, more: bool) -> Result<ExitStatus, Failure> {
         if more && self.output == crate::cli::Output::Table {
-            self.note("there are more: use --limit or --all")?;
+            self.note("there are more: use --limit or --all");
         }
         Ok(ExitStatus::Ok)
     }
 }
 
 impl Pages {
-    pub(super) fn new(extent: &Extent) -> Self {
+    /// Of so many entries; of all for none.
+    pub(super) fn new(wanted: Option<u32>) -> Self {
         Self {
-            wanted: (!extent.all).then_some(extent.limit),
+            wanted,
             token: String::new(),
             finished: false,
         }

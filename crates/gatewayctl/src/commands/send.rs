@@ -1,13 +1,10 @@
 //! `send`: accepts a command, under a key that makes its repetition harmless, and waits for its end if asked to.
 
-use std::io::Read;
-
-use prost_types::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
-use wire::gateway::command::v1::{self as api, SendCommandRequest, SendCommandResponse};
+use wire::gateway::command::v1::{self as api, Command, SendCommandRequest, SendCommandResponse};
 
-use super::{Session, client, watch};
+use super::{Session, client, payload, watch};
 use crate::cli::{Class, Priority, SendArgs};
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -31,7 +28,7 @@ impl Session<'_> {
         let request = self.request(args)?;
         if generated {
             // Said before the call: whoever interrupts it can still settle what became of it.
-            self.note(&format!("idempotency key {}", request.idempotency_key))?;
+            self.note(&format!("idempotency key {}", request.idempotency_key));
         }
         let view = self.accept(request).await?;
         if wait {
@@ -43,11 +40,8 @@ impl Session<'_> {
 
     /// Builds the request once: every repetition carries the same key and the same deadline.
     fn request(&mut self, args: SendArgs) -> Result<SendCommandRequest, Failure> {
-        let payload_json = read_payload(args.payload.as_deref(), self.io.stdin)?;
-        let deadline = match args.deadline {
-            Some(span) => Some(Timestamp::from(self.now + span.0)),
-            None => args.deadline_at,
-        };
+        let payload_json = payload::read(args.payload.as_deref(), self.io.stdin)?;
+        let deadline = args.until.timestamp(self.now);
         let idempotency_key = args.idempotency_key.unwrap_or_else(|| Uuid::now_v7().to_string());
         Ok(SendCommandRequest {
             charge_point_id: args.charge_point,
@@ -63,8 +57,7 @@ impl Session<'_> {
     async fn accept(&mut self, request: SendCommandRequest) -> Result<SendView, Failure> {
         let idempotency_key = request.idempotency_key.clone();
         let reply = self
-            .routers
-            .call(request, async |channel, request| {
+            .ask(request, async |channel, request| {
                 client(channel).send_command(request).await
             })
             .await;
@@ -83,6 +76,9 @@ impl Session<'_> {
                     command: None,
                 })
             }
+            Err(cause @ Failure::NoRouter { reached: false, .. }) => Err(Failure::NotSent {
+                cause: Box::new(cause),
+            }),
             Err(cause @ Failure::NoRouter { .. }) => Err(Failure::Indeterminate {
                 idempotency_key,
                 cause: Box::new(cause),
@@ -91,14 +87,22 @@ impl Session<'_> {
         }
     }
 
-    /// Follows an accepted command. It is printed also when following fails: it was accepted.
+    /// Follows an accepted command, and tells meanwhile how far it is. It is printed also when following fails: it was
+    /// accepted.
     async fn wait_for(&mut self, mut view: SendView) -> Result<ExitStatus, Failure> {
-        let outcome = self.follow(view.command_id.clone(), |_, _| Ok(())).await;
+        self.note(&format!("accepted as {}", view.command_id));
+        let mut deadline_told = false;
+        let outcome = self
+            .follow(view.command_id.clone(), |session, command| {
+                session.tell_progress(command, &mut deadline_told);
+                Ok(())
+            })
+            .await;
         let ended = match outcome {
             Ok(ended) => ended,
             Err(failure) => {
                 self.print(&view, send_table)?;
-                return Err(failure);
+                return Err(failure.after_acceptance(view.command_id));
             }
         };
         let status = watch::status(&ended);
@@ -106,35 +110,19 @@ impl Session<'_> {
         view.state.clone_from(&command.state);
         view.command = Some(command.clone());
         self.print(&view, send_table)?;
-        self.explain_end(&command, status)?;
+        self.explain_end(&command, status);
         Ok(status)
     }
-}
 
-/// The payload's text. Whether it is a JSON object is for the router to judge.
-fn read_payload(argument: Option<&str>, stdin: &mut dyn Read) -> Result<String, Failure> {
-    let mut text = String::new();
-    match argument {
-        None => {}
-        Some("-") => {
-            stdin
-                .read_to_string(&mut text)
-                .map_err(|source| Failure::ReadPayload {
-                    origin: "standard input".to_owned(),
-                    source,
-                })?;
+    /// Says where a command is that is waited for, and once until when that may take.
+    fn tell_progress(&mut self, command: &Command, deadline_told: &mut bool) {
+        let view = CommandView::from(command.clone());
+        if let (false, Some(deadline)) = (*deadline_told, &view.deadline) {
+            *deadline_told = true;
+            self.note(&format!("waiting for its end; its deadline is {deadline}"));
         }
-        Some(argument) => match argument.strip_prefix('@') {
-            Some(path) => {
-                text = std::fs::read_to_string(path).map_err(|source| Failure::ReadPayload {
-                    origin: path.to_owned(),
-                    source,
-                })?;
-            }
-            None => text.push_str(argument),
-        },
+        self.note(&table::change(&view));
     }
-    Ok(text)
 }
 
 fn send_table(view: &SendView) -> String {

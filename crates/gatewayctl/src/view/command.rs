@@ -27,6 +27,7 @@ pub(crate) struct CommandView {
     pub(crate) deadline: Option<String>,
     pub(crate) ended_at: Option<String>,
     pub(crate) revision: u64,
+    pub(crate) replay_of: Option<String>,
     pub(crate) payload: Option<Json>,
 }
 
@@ -73,6 +74,7 @@ impl From<Command> for CommandView {
             deadline: command.deadline.map(|time| time.to_string()),
             ended_at: command.ended_at.map(|time| time.to_string()),
             revision: command.revision,
+            replay_of: filled(command.replay_of),
             payload: Json::new(&command.payload_json),
         }
     }
@@ -84,7 +86,11 @@ pub(crate) fn state_word(state: i32) -> Option<String> {
 }
 
 /// A proto enum's number in a word.
-fn name<E: TryFrom<i32>>(number: i32, prefix: &str, as_str: fn(E) -> &'static str) -> Option<String> {
+pub(super) fn name<E: TryFrom<i32>>(
+    number: i32,
+    prefix: &str,
+    as_str: fn(E) -> &'static str,
+) -> Option<String> {
     word(E::try_from(number).map(as_str).map_err(|_| number), prefix)
 }
 

@@ -2,12 +2,14 @@
 
 use prost_types::Timestamp;
 use wire::gateway::command::v1::{
-    Answer, CallError, Command, CommandState, FailureReason, Priority, RedeliveryClass, answer::Kind,
+    Answer, Attempt, AttemptOutcome, CallError, Command, CommandState, DeadLetter, DeadLetterReason,
+    FailureReason, Priority, RedeliveryClass, ReplayOutcome, answer::Kind,
 };
 use wire::gateway::registry::v1::Connection;
 
 use super::command::CommandView;
 use super::connection::ConnectionView;
+use super::dead_letter::{BulkReplayView, DeadLetterView, PurgeView, ReplayView};
 use super::json::Json;
 use super::printable;
 use crate::table;
@@ -115,6 +117,87 @@ fn the_tables_of_commands_are_pinned() {
         table::commands(&views),
         changes.join("\n")
     ));
+}
+
+fn letter(replayed_as: &str, attempts: Vec<Attempt>) -> DeadLetter {
+    DeadLetter {
+        command: Some(Command {
+            replay_of: "01890000-0000-7000-8000-000000000000".to_owned(),
+            attempts: 12,
+            ..unknown()
+        }),
+        reason: DeadLetterReason::OutcomeUnknown.into(),
+        attempts,
+        replayed_as: replayed_as.to_owned(),
+    }
+}
+
+fn dead_letters() -> [DeadLetterView; 2] {
+    let attempt = |number: u32, outcome: AttemptOutcome| Attempt {
+        number,
+        at: at(i64::from(number)),
+        pod_id: "edge-1".to_owned(),
+        incarnation: 1_900_000_000_000_000,
+        connection_version: 1_900_000_000_000_001,
+        outcome: outcome.into(),
+    };
+    let attempts = vec![
+        attempt(11, AttemptOutcome::NotWritten),
+        attempt(12, AttemptOutcome::Unknown),
+    ];
+    let replayed_as = "01890000-0000-7000-8000-000000000002";
+    [letter(replayed_as, attempts), letter("", Vec::new())].map(DeadLetterView::from)
+}
+
+#[test]
+fn dead_letters_are_pinned() {
+    let views = dead_letters();
+    let json: Vec<String> = views
+        .iter()
+        .map(|view| serde_json::to_string(view).unwrap())
+        .collect();
+    let single: Vec<String> = views.iter().map(table::dead_letter::one).collect();
+    let parts = [json, single, vec![table::dead_letter::many(&views)]].concat();
+    insta::assert_snapshot!(parts.join("\n\n"));
+}
+
+#[test]
+fn replays_and_purges_are_pinned() {
+    let outcome = |id: &str, command: &str, deduplicated, problem: &str| ReplayOutcome {
+        dead_letter_id: id.to_owned(),
+        command_id: command.to_owned(),
+        deduplicated,
+        problem: problem.to_owned(),
+    };
+    let outcomes = |dry_run| {
+        [
+            outcome("d-1", "c-1", false, ""),
+            outcome("d-2", "c-2", true, ""),
+            outcome("d-3", "", false, "unsafe to repeat"),
+        ]
+        .map(|outcome| ReplayView::of_many(outcome, dry_run))
+        .to_vec()
+    };
+    let done = BulkReplayView::new(false, outcomes(false), true);
+    let rehearsed = BulkReplayView::new(true, outcomes(true), false);
+    let nothing = BulkReplayView::new(false, Vec::new(), false);
+    let purge = |dry_run| PurgeView {
+        dry_run,
+        command_ids: vec!["d-1".to_owned(), "d-2".to_owned()],
+        more: false,
+    };
+    let texts = [
+        serde_json::to_string(&done).unwrap(),
+        serde_json::to_string(&purge(true)).unwrap(),
+        table::dead_letter::replays(&done),
+        table::dead_letter::replays(&rehearsed),
+        table::dead_letter::replays(&nothing),
+        table::dead_letter::replay(&done.outcomes[0]),
+        table::dead_letter::replay(&rehearsed.outcomes[2]),
+        table::dead_letter::purge(&purge(false)),
+        table::dead_letter::purge(&purge(true)),
+    ];
+    insta::assert_snapshot!(texts.join("\n\n"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The verbs against a scripted router: what is asked, what is printed, with which status it ends.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod dlq;
 mod reads;
 mod send;
 mod support;

@@ -73,17 +73,9 @@ async fn list_reads_page_after_page_up_to_its_limit() {
         ..Script::default()
     };
     let router = FakeRouter::start(script).await;
-    let line = [
-        "list",
-        "--charger",
-        "CP-1",
-        "--state",
-        "pending,sent",
-        "--limit",
-        "250",
-        "--output",
-        "json",
-    ];
+    let line = "list --charger CP-1 --state pending,sent --limit 250 --output json \
+                --since 2h --until 2030-03-17T17:00:00Z";
+    let line: Vec<&str> = line.split_whitespace().collect();
     let outcome = run(&[router.address], &line, "").await;
     assert_eq!(outcome.status, ExitStatus::Ok, "{outcome:?}");
     assert_eq!(outcome.json()["commands"].as_array().unwrap().len(), 250);
@@ -99,6 +91,12 @@ async fn list_reads_page_after_page_up_to_its_limit() {
         [CommandState::Pending as i32, CommandState::Sent as i32]
     );
     assert_eq!(listed[1].charge_point_id, "CP-1");
+    let since = now() - Duration::from_secs(7_200);
+    assert_eq!(listed[1].created_after, Some(since.into()));
+    assert_eq!(
+        listed[1].created_before.map(|time| time.to_string()),
+        Some("2030-03-17T17:00:00Z".to_owned())
+    );
     router.stop().await;
 }
 

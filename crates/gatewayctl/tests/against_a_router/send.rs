@@ -148,6 +148,11 @@ async fn an_unavailable_send_is_repeated_at_the_only_router_as_often_as_allowed(
 
 #[tokio::test]
 async fn a_send_that_stays_unanswered_tells_the_key_that_settles_it() {
+    let router = FakeRouter::start(Script {
+        send: [Err(unavailable())].into(),
+        ..Script::default()
+    })
+    .await;
     let line = [
         "send",
         "CP-1",
@@ -157,11 +162,65 @@ async fn a_send_that_stays_unanswered_tells_the_key_that_settles_it() {
         "--retries",
         "0",
     ];
-    let outcome = run(&[nobody().await], &line, "").await;
+    let outcome = run(&[nobody().await, router.address], &line, "").await;
     assert_eq!(outcome.status, ExitStatus::Unavailable);
     assert_eq!(outcome.stdout, "");
     assert!(outcome.stderr.contains("--idempotency-key k-9"), "{outcome:?}");
     assert!(outcome.stderr.contains("onnection refused"), "{outcome:?}");
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_send_that_reached_nobody_says_that_nothing_was_accepted() {
+    let line = ["send", "CP-1", "Reset", "--retries", "1"];
+    let outcome = run(&[nobody().await], &line, "").await;
+    assert_eq!(outcome.status, ExitStatus::Unavailable);
+    assert!(outcome.stderr.contains("nothing was accepted"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("may or may not"), "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("no router answered, trying again (1 of 1)"),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_payload_that_is_no_object_is_refused_before_any_call() {
+    let router = FakeRouter::start(Script::default()).await;
+    for (payload, reason) in [("{oops", "line 1 column"), ("[1]", "a list")] {
+        let outcome = run(&[router.address], &["send", "CP-1", "Reset", payload], "").await;
+        assert_eq!(outcome.status, ExitStatus::Usage, "{outcome:?}");
+        assert!(outcome.stderr.contains("not a JSON object"), "{outcome:?}");
+        assert!(outcome.stderr.contains(reason), "{outcome:?}");
+    }
+    assert!(router.script().sent.is_empty());
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_is_told_the_id_the_deadline_and_the_way() {
+    let sent = Command {
+        deadline: Some(now().into()),
+        last_pod_id: "edge-2".to_owned(),
+        ..command(CommandState::Sent, 2)
+    };
+    let script = Script {
+        send: [accepted()].into(),
+        watch: [vec![Ok(sent), Ok(result())]].into(),
+        ..Script::default()
+    };
+    let router = FakeRouter::start(script).await;
+    let outcome = run(&[router.address], &["send", "CP-1", "Reset", "--wait"], "").await;
+    assert_eq!(outcome.status, ExitStatus::Ok, "{outcome:?}");
+    for text in [
+        "accepted as c-1",
+        "its deadline is 2030-03-17T17:46:40Z",
+        "pod edge-2",
+    ] {
+        assert!(outcome.stderr.contains(text), "{text} is missing in {outcome:?}");
+    }
+    router.stop().await;
 }
 
 #[tokio::test]
@@ -222,6 +281,10 @@ async fn an_accepted_command_is_printed_even_if_waiting_for_it_fails() {
     let outcome = run(&[router.address], &line, "").await;
     assert_eq!(outcome.status, ExitStatus::Unavailable, "{outcome:?}");
     assert_eq!(outcome.json()["command_id"], "c-1");
+    assert!(
+        outcome.stderr.contains("`gatewayctl watch c-1` finds it again"),
+        "{outcome:?}"
+    );
     router.stop().await;
 }
 
@@ -229,7 +292,8 @@ async fn an_accepted_command_is_printed_even_if_waiting_for_it_fails() {
 async fn a_refused_field_is_named() {
     let details =
         ErrorDetails::with_bad_request_violation("charge_point_id", "is 49 characters long, at most 48");
-    let status = Status::with_error_details(Code::InvalidArgument, "the request is not valid", details);
+    let message = "the request is invalid: charge_point_id is 49 characters long, at most 48";
+    let status = Status::with_error_details(Code::InvalidArgument, message, details);
     let router = FakeRouter::start(Script {
         send: [Err(status)].into(),
         ..Script::default()
@@ -238,7 +302,9 @@ async fn a_refused_field_is_named() {
     let outcome = run(&[router.address], &["send", "CP-1", "Reset"], "").await;
     assert_eq!(outcome.status, ExitStatus::InvalidArgument);
     assert!(
-        outcome.stderr.contains("charge_point_id: is 49 characters long"),
+        outcome
+            .stderr
+            .ends_with("the request is invalid\n  charge_point_id: is 49 characters long, at most 48\n"),
         "{outcome:?}"
     );
     router.stop().await;

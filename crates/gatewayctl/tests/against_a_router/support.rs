@@ -1,5 +1,7 @@
 //! A router of the tests' own: answers from a script, remembers what it was asked. Leaves out any real behaviour.
 
+mod dead_letters;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
 use wire::gateway::command::v1::command_service_server::{CommandService, CommandServiceServer};
+use wire::gateway::command::v1::dead_letter_service_server::DeadLetterServiceServer;
 use wire::gateway::command::v1::{
     CancelCommandRequest, CancelCommandResponse, Command, CommandState, GetCommandRequest,
     GetCommandResponse, ListCommandsRequest, ListCommandsResponse, SendCommandRequest, SendCommandResponse,
@@ -24,16 +27,22 @@ use wire::gateway::registry::v1::{
     GetConnectionRequest, GetConnectionResponse, ListConnectionsRequest, ListConnectionsResponse,
 };
 
+pub(crate) use dead_letters::DeadLetters;
+
+/// What the router will say to one kind of call, each once.
+pub(crate) type Answers<T> = VecDeque<Result<T, Status>>;
+
 /// What the router will answer, each answer once, and what it was asked.
 #[derive(Default)]
 pub(crate) struct Script {
-    pub(crate) send: VecDeque<Result<SendCommandResponse, Status>>,
-    pub(crate) get: VecDeque<Result<Command, Status>>,
-    pub(crate) cancel: VecDeque<Result<Command, Status>>,
+    pub(crate) send: Answers<SendCommandResponse>,
+    pub(crate) get: Answers<Command>,
+    pub(crate) cancel: Answers<Command>,
     pub(crate) watch: VecDeque<Vec<Result<Command, Status>>>,
     pub(crate) list: VecDeque<ListCommandsResponse>,
-    pub(crate) connection: VecDeque<Result<GetConnectionResponse, Status>>,
+    pub(crate) connection: Answers<GetConnectionResponse>,
     pub(crate) connections: VecDeque<ListConnectionsResponse>,
+    pub(crate) dead_letters: DeadLetters,
     pub(crate) sent: Vec<SendCommandRequest>,
     pub(crate) listed: Vec<ListCommandsRequest>,
     pub(crate) connections_listed: Vec<ListConnectionsRequest>,
@@ -56,6 +65,7 @@ impl FakeRouter {
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder()
             .add_service(CommandServiceServer::new(service.clone()))
+            .add_service(DeadLetterServiceServer::new(service.clone()))
             .add_service(RegistryServiceServer::new(service))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
                 let _ = stopped.await;

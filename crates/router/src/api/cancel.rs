@@ -23,6 +23,7 @@ pub(super) async fn cancel(engine: &Engine, id: &str) -> Result<Command, ApiErro
         id,
         event: Event::open(EventKind::Cancel),
         answer: None,
+        charge_point: None,
     };
     match engine.slots.apply(input).await?.value.verdict {
         None => Err(unknown()),

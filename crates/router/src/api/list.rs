@@ -1,19 +1,13 @@
 //! ListCommands: open and retained commands, page by page.
 
-use domain::command::Status;
-use domain::ids::ChargePointId;
 use store::CommandFilter;
-use tonic_types::FieldViolation;
 use wire::gateway::command::v1::{ListCommandsRequest, ListCommandsResponse};
 use wire::map::command::{self, Payload};
 
+use super::page::{self, Pages};
+use super::violations::{Violations, each_known};
 use crate::engine::Engine;
 use crate::error::ApiError;
-
-/// Rows of a page that asks for none.
-const PAGE_DEFAULT: u32 = 100;
-/// Most rows of a page.
-const PAGE_MAX: u32 = 1_000;
 
 /// Reads a page.
 pub(super) async fn list(
@@ -21,87 +15,80 @@ pub(super) async fn list(
     request: &ListCommandsRequest,
 ) -> Result<ListCommandsResponse, ApiError> {
     let filter = filter(request)?;
-    let size = page_size(request.page_size)?;
-    let page = engine
-        .store
-        .list_commands(&filter, token(&request.page_token), size)
-        .await?;
-    let commands = page
-        .commands
-        .iter()
-        .map(|c| command::command(c, Payload::Hidden))
-        .collect();
-    Ok(ListCommandsResponse {
-        commands,
-        next_page_token: page.next.unwrap_or_default(),
-    })
-}
-
-/// The rows of a page: 0 means the default.
-pub(crate) fn page_size(size: u32) -> Result<usize, ApiError> {
-    match size {
-        0 => Ok(PAGE_DEFAULT as usize),
-        1..=PAGE_MAX => Ok(size as usize),
-        _ => Err(ApiError::field("page_size", format!("must be 1 to {PAGE_MAX}"))),
+    let size = page::size("page_size", request.page_size)?;
+    let pages = Pages::of("ListCommands", &filter);
+    let after = pages.read(&request.page_token)?;
+    let (mut rows, bytes) = (size, engine.config.grpc.page_bytes());
+    loop {
+        let page = engine.store.list_commands(&filter, after, rows).await?;
+        let shown = page.commands.iter().map(|c| command::command(c, Payload::Hidden));
+        let response = ListCommandsResponse {
+            commands: shown.collect(),
+            next_page_token: pages.next(page.next),
+        };
+        match page::fewer_rows(bytes, rows, &response) {
+            None => return Ok(response),
+            Some(fewer) => rows = fewer,
+        }
     }
-}
-
-/// Where a page starts; none for the first.
-pub(crate) fn token(token: &str) -> Option<&str> {
-    (!token.is_empty()).then_some(token)
 }
 
 fn filter(request: &ListCommandsRequest) -> Result<CommandFilter, ApiError> {
-    let mut wrong = Vec::new();
-    let charge_point = match request.charge_point_id.as_str() {
-        "" => None,
-        id => ChargePointId::parse(id)
-            .map_err(|error| wrong.push(FieldViolation::new("charge_point_id", error.to_string())))
-            .ok(),
-    };
-    let mut statuses: Vec<Status> = Vec::new();
-    for state in &request.states {
-        match command::status(*state) {
-            Ok(status) => statuses.extend(status),
-            Err(_) => wrong.push(FieldViolation::new(
-                "states",
-                format!("has the unknown value {state}"),
-            )),
-        }
-    }
-    if wrong.is_empty() {
-        Ok(CommandFilter {
-            charge_point,
-            statuses,
-        })
-    } else {
-        Err(ApiError::Invalid(wrong))
-    }
+    let mut wrong = Violations::default();
+    let charge_point = wrong.charge_point("charge_point_id", &request.charge_point_id);
+    let statuses = wrong.ok("states", each_known(&request.states, command::status));
+    let (created_after, created_before) = wrong.range(
+        ("created_after", request.created_after.as_ref()),
+        ("created_before", request.created_before.as_ref()),
+    );
+    wrong.or(CommandFilter {
+        charge_point,
+        statuses: statuses.unwrap_or_default(),
+        created_after,
+        created_before,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use domain::command::Status;
+    use domain::ids::Micros;
+    use wire::Timestamp;
 
-    #[test]
-    fn a_page_has_its_bounds() {
-        assert_eq!(page_size(0).unwrap(), 100);
-        assert_eq!(page_size(1_000).unwrap(), 1_000);
-        assert!(page_size(1_001).is_err());
-    }
+    use super::*;
 
     #[test]
     fn unknown_states_and_ill_formed_ids_are_reported_together() {
         let request = ListCommandsRequest {
             charge_point_id: "a b".into(),
             states: vec![4, 99],
+            created_after: Some(at(7)),
+            created_before: Some(at(7)),
             ..Default::default()
         };
         let Err(ApiError::Invalid(wrong)) = filter(&request) else {
             panic!()
         };
         let fields: Vec<_> = wrong.iter().map(|v| v.field.as_str()).collect();
-        assert_eq!(fields, ["charge_point_id", "states"]);
+        assert_eq!(fields, ["charge_point_id", "states", "created_before"]);
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp { seconds, nanos: 0 }
+    }
+
+    #[test]
+    fn a_range_of_time_is_from_the_first_to_before_the_second() {
+        let request = ListCommandsRequest {
+            created_after: Some(at(7)),
+            created_before: Some(at(8)),
+            ..Default::default()
+        };
+        let filter = filter(&request).unwrap();
+        assert_eq!(
+            (filter.created_after, filter.created_before),
+            (Some(Micros(7_000_000)), Some(Micros(8_000_000)))
+        );
     }
 
     #[test]

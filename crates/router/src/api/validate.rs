@@ -5,13 +5,12 @@ use domain::command::{Deadline, IdempotencyKey, Priority, RedeliveryClass};
 use domain::ids::ChargePointId;
 use tonic_types::FieldViolation;
 use wire::gateway::command::v1::SendCommandRequest;
-use wire::{WireError, map};
+use wire::map;
 
 use super::canonical::{canonical, content_hash};
+use super::violations::{Violations, action, deadline, known};
 use crate::config::DeliveryConfig;
 
-/// Longest action, in characters.
-pub const ACTION_MAX: usize = 50;
 /// Longest idempotency key, in characters.
 pub const KEY_MAX: usize = 64;
 
@@ -36,7 +35,7 @@ pub struct Valid {
 
 /// Checks a request.
 pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result<Valid, Vec<FieldViolation>> {
-    let mut wrong = Violations(Vec::new());
+    let mut wrong = Violations::default();
     let charge_point = ChargePointId::parse(&request.charge_point_id).map_err(|e| e.to_string());
     let charge_point = wrong.ok("charge_point_id", charge_point);
     wrong.check("action", action(&request.action));
@@ -47,17 +46,17 @@ pub fn validate(request: &SendCommandRequest, config: &DeliveryConfig) -> Result
         "redelivery_class",
         known(map::command::read_class(request.redelivery_class)),
     );
-    let deadline = wrong.ok("deadline", deadline(request, config));
+    let deadline = wrong.ok("deadline", deadline(request.deadline.as_ref(), config));
     wrong.check("idempotency_key", key(&request.idempotency_key));
     let (true, Some(charge_point), Some(canonical), Some(priority), Some(class), Some(deadline)) = (
-        wrong.0.is_empty(),
+        wrong.is_empty(),
         charge_point,
         canonical,
         priority,
         class,
         deadline,
     ) else {
-        return Err(wrong.0);
+        return Err(wrong.into_list());
     };
     let class = class.unwrap_or_else(|| config.class(&request.action));
     let idempotency = idempotency(
@@ -91,28 +90,6 @@ fn idempotency(request: &SendCommandRequest, content_hash: String) -> Option<Ide
     key.map(|key| IdempotencyKey { key, content_hash })
 }
 
-/// A collector of violations.
-struct Violations(Vec<FieldViolation>);
-
-impl Violations {
-    fn ok<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
-        result
-            .map_err(|description| self.0.push(FieldViolation::new(field, description)))
-            .ok()
-    }
-
-    fn check(&mut self, field: &str, result: Result<(), String>) {
-        let _ = self.ok(field, result);
-    }
-}
-
-fn action(action: &str) -> Result<(), String> {
-    if action.is_empty() || action.len() > ACTION_MAX || !action.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(format!("must be 1 to {ACTION_MAX} letters or digits"));
-    }
-    Ok(())
-}
-
 /// The canonical text of a payload.
 fn object(payload: &str, max: usize) -> Result<String, String> {
     if payload.len() > max {
@@ -126,19 +103,6 @@ fn object(payload: &str, max: usize) -> Result<String, String> {
     }
 }
 
-fn deadline(request: &SendCommandRequest, config: &DeliveryConfig) -> Result<Deadline, String> {
-    match &request.deadline {
-        None => Ok(Deadline::After(config.deadline_default_ms * 1_000)),
-        Some(at) => {
-            let at = map::micros(at).ok_or("is not a moment after 1970")?;
-            Ok(Deadline::At {
-                at,
-                max_us: config.deadline_max_ms * 1_000,
-            })
-        }
-    }
-}
-
 fn key(key: &str) -> Result<(), String> {
     if key.chars().count() > KEY_MAX {
         return Err(format!("must have at most {KEY_MAX} characters"));
@@ -148,14 +112,6 @@ fn key(key: &str) -> Result<(), String> {
     } else {
         Ok(())
     }
-}
-
-/// Says of an enum's number only that nobody knows it: the field is named beside it.
-fn known<T>(read: Result<T, WireError>) -> Result<T, String> {
-    read.map_err(|error| match error {
-        WireError::Unknown { value, .. } => format!("has the unknown value {value}"),
-        other => other.to_string(),
-    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chassis::Period;
 use domain::ids::CommandId;
 use futures_util::Stream;
 use futures_util::stream::unfold;
@@ -16,6 +18,12 @@ use crate::changes::Watcher;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::metrics::{InGauge, WATCHES};
+
+/// From one try to the next while the store is away.
+const AWAY: Period = Period {
+    every: Duration::from_millis(500),
+    jitter: 0.5,
+};
 
 type Watched = Pin<Box<dyn Stream<Item = Result<WatchCommandResponse, Status>> + Send>>;
 
@@ -84,6 +92,12 @@ impl State {
         None
     }
 
+    /// Reads, some watches at a time: after a gap all of them are woken together.
+    async fn reading(&self) -> Result<domain::command::Command, ApiError> {
+        let _turn = self.engine.watch_reads.acquire().await;
+        read(&self.engine, self.id).await
+    }
+
     /// The first state at once, later ones when the watcher is woken. A store that is away is waited for:
     /// the watch promises the end, and its caller has a deadline if it wants one.
     async fn read(&mut self) -> Result<domain::command::Command, ApiError> {
@@ -95,12 +109,12 @@ impl State {
                 () = self.drain.cancelled() => return Err(ApiError::ShuttingDown),
                 () = self.watcher.woken() => {}
             }
-            match read(&self.engine, self.id).await {
+            match self.reading().await {
                 Err(ApiError::Store(error)) if error.is_transient() => {
                     tracing::debug!(command = %self.id, %error, "a watch waits for the store");
-                    let pause = tokio::time::sleep(std::time::Duration::from_millis(500));
+                    let pause = tokio::time::sleep(AWAY.next(&mut rand::rng()));
                     self.drain.run_until_cancelled(pause).await;
-                    self.engine.hub.wake(self.id);
+                    self.watcher.again();
                 }
                 result => return result,
             }

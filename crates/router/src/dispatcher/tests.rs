@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use domain::command::{Deadline, Priority, Progress, RedeliveryClass, Request, Route, Status};
+use domain::dispatch::Lease;
 use domain::ids::{ChargePointId, CommandId, DispatchNumber, LinkNumber, Slot, Version};
 
 use super::*;
@@ -16,17 +17,23 @@ struct Log {
 
 struct Fake {
     lease: Result<Option<Lease>, ()>,
+    /// What time it is at every server: so much after it told its time.
+    passed: u64,
     takes: Result<(), SendError>,
     log: Mutex<Log>,
 }
 
 impl Ports for Fake {
-    async fn lease(&self, _: &PodId, _: Incarnation) -> Result<Option<Lease>, ()> {
-        self.lease.clone()
+    async fn lease(&self, _: &PodId, _: Incarnation) -> Result<LeaseView, ()> {
+        let lease = self.lease.clone()?;
+        Ok(LeaseView {
+            lease,
+            told: told(LEASES_NOW),
+        })
     }
 
-    fn now(&self) -> Micros {
-        Micros(50)
+    fn latest(&self, told: &Told) -> Micros {
+        told.redis_now.plus(self.passed)
     }
 
     async fn produce(&self, message: Message) -> Result<(), SendError> {
@@ -40,6 +47,17 @@ impl Ports for Fake {
 
     async fn give_back(&self, event: EventInput) {
         self.log.lock().unwrap().given_back.push(event);
+    }
+}
+
+/// What the server of the leases and that of the slot say that time it is: their clocks differ by much.
+const LEASES_NOW: u64 = 50;
+const SLOT_NOW: u64 = 1_000_050;
+
+fn told(redis_now: u64) -> Told {
+    Told {
+        redis_now: Micros(redis_now),
+        asked_us: 0,
     }
 }
 
@@ -68,7 +86,7 @@ fn claimed(priority: Priority) -> Claimed {
     let progress = Progress {
         status: Status::Sent,
         dispatch: DispatchNumber(40),
-        timer: Micros(60),
+        timer: Micros(SLOT_NOW + 10),
         route: Some(Route {
             pod: pod(),
             incarnation: Incarnation(7),
@@ -87,6 +105,7 @@ fn claimed(priority: Priority) -> Claimed {
         answer_timeout_us: 1,
         deadline: Deadline::After(1),
         idempotency: None,
+        replay_of: None,
     };
     let (created, deadline) = (Micros(1), Micros(500));
     Claimed {
@@ -102,9 +121,13 @@ fn claimed(priority: Priority) -> Claimed {
 }
 
 async fn dispatched(fake: Fake, priority: Priority) -> Log {
-    let (dispatcher, ends) = Dispatcher::new();
+    let (dispatcher, ends) = Dispatcher::new(Traces::new(&chassis::TelemetryConfig::default()));
     let fake = Arc::new(fake);
-    dispatcher.dispatch(vec![claimed(priority)]);
+    dispatcher.dispatch(Batch {
+        claimed: vec![claimed(priority)],
+        told: told(SLOT_NOW),
+        origin: None,
+    });
     drop(dispatcher);
     for end in ends {
         run(end, CancellationToken::new(), Arc::clone(&fake)).await;
@@ -115,6 +138,7 @@ async fn dispatched(fake: Fake, priority: Priority) -> Log {
 fn fake(lease: Result<Option<Lease>, ()>, takes: Result<(), SendError>) -> Fake {
     Fake {
         lease,
+        passed: 0,
         takes,
         log: Mutex::default(),
     }
@@ -164,4 +188,31 @@ async fn what_kafka_did_not_take_is_given_back() {
 async fn an_unreadable_lease_leaves_the_claim_to_its_lease() {
     let log = dispatched(fake(Err(()), Ok(())), Priority::Normal).await;
     assert_eq!((log.produced.len(), log.given_back.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_claim_older_than_its_own_lease_is_given_back_by_the_clock_of_the_server_that_claimed() {
+    let stopped = Fake {
+        passed: 9,
+        ..fake(Ok(Some(lease())), Ok(()))
+    };
+    assert_eq!(dispatched(stopped, Priority::Normal).await.produced.len(), 1);
+    let too_long = Fake {
+        passed: 10,
+        ..fake(Ok(Some(lease())), Ok(()))
+    };
+    let log = dispatched(too_long, Priority::Normal).await;
+    assert_eq!((log.produced.len(), log.given_back.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_the_time_that_came_with_it() {
+    let ends = |expires| Lease {
+        expires: Micros(expires),
+        ..lease()
+    };
+    let log = dispatched(fake(Ok(Some(ends(LEASES_NOW + 1))), Ok(())), Priority::Normal).await;
+    assert_eq!(log.produced.len(), 1);
+    let log = dispatched(fake(Ok(Some(ends(LEASES_NOW))), Ok(())), Priority::Normal).await;
+    assert_eq!((log.produced.len(), log.given_back.len()), (0, 1));
 }

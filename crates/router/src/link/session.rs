@@ -1,11 +1,9 @@
 //! The life of one link: Hello and its placement, then items in both directions and canaries, until the stream
 //! breaks or the router drains.
 //!
-//! Items are handled side by side: what one charger waits for holds up no other. Answers that are there
+//! Items are handled side by side (`desk`): what one charger waits for holds up no other. Answers that are there
 //! together go in one message.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +11,6 @@ use bytes::Bytes;
 use domain::command::Lane;
 use domain::dispatch::Consumes;
 use domain::ids::{Incarnation, LinkNumber, Micros, Nonce, PodId};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use prost::Message as _;
 use store::{Mark, Store, StoreError};
 use tokio::sync::mpsc;
@@ -23,7 +20,9 @@ use tonic::{Status, Streaming};
 use wire::gateway::link::v1::{DownItem, Hello, LinkRequest, LinkResponse, Placement, down_item, up_item};
 use wire::map::record;
 
-use super::items::{self, Answer};
+use super::Outbound;
+use super::desk::{Desk, Gone};
+use super::items;
 use super::placing::place;
 use crate::dispatcher::shard_message;
 use crate::engine::Engine;
@@ -32,10 +31,6 @@ use crate::metrics::{CANARIES, InGauge, LINKS};
 
 /// How often a canary goes to each lane.
 const CANARY: Duration = Duration::from_secs(1);
-/// Items of one link that are being handled; meanwhile no more are read.
-const AT_A_TIME: usize = 4_096;
-/// Answers of one message.
-const MOST: usize = 512;
 /// How long a new stream may take to say Hello.
 const HELLO: Duration = Duration::from_secs(10);
 
@@ -48,12 +43,12 @@ pub(super) struct Peer {
     pub(super) link: LinkNumber,
     /// The process.
     pub(super) process: Nonce,
-    /// Where it consumes.
+    /// Where it was told to consume: canaries go there. Its lease names a place once the edge says that it consumes
+    /// there.
     pub(super) consumes: Consumes,
 }
 
-type Down = mpsc::Sender<Result<LinkResponse, Status>>;
-type Working = FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>;
+type Down = mpsc::Sender<Outbound>;
 
 /// Runs a link to its end.
 pub(super) async fn run(
@@ -74,8 +69,7 @@ pub(super) async fn run(
     tracing::info!(pod = %peer.pod, link = %peer.link, topic = peer.consumes.topic, "edge linked");
     let mut session = Session {
         peer: Arc::new(peer),
-        working: FuturesUnordered::new(),
-        incarnation,
+        desk: Desk::new(incarnation),
         canary: 0,
         engine,
         down,
@@ -92,8 +86,9 @@ async fn open(
     down: &Down,
 ) -> Result<(Peer, LinkRequest, Incarnation), Status> {
     let first = tokio::time::timeout(HELLO, up.message()).await;
-    let first = first.map_err(|_| Status::deadline_exceeded("no Hello"))??;
-    let mut request = first.ok_or_else(|| Status::invalid_argument("the stream ended before Hello"))?;
+    let first = first.map_err(|_| ApiError::NoHello)??;
+    // A stream that ends before Hello is one that begins without it.
+    let mut request = first.unwrap_or_default();
     let first = if request.items.is_empty() {
         None
     } else {
@@ -116,9 +111,7 @@ async fn open(
         items,
         redis_now_us: redis_now.0,
     };
-    down.send(Ok(response))
-        .await
-        .map_err(|_| Status::cancelled("the edge left"))?;
+    down.send(Ok(response)).await.map_err(|_| ApiError::Left)?;
     Ok((peer, request, Incarnation(hello.incarnation)))
 }
 
@@ -134,10 +127,11 @@ async fn greet(engine: &Engine, hello: &Hello) -> Result<(Peer, Micros), ApiErro
         .as_ref()
         .filter(|l| !l.consumes.topic.is_empty());
     let consumes = place(&pod, known, &leases.value, &engine.shards, &engine.config.topics);
+    let process = Nonce(hello.process_nonce);
     let peer = Peer {
         pod,
         link: linked.value.link,
-        process: Nonce(hello.process_nonce),
+        process,
         consumes,
     };
     Ok((peer, linked.redis_now))
@@ -148,10 +142,16 @@ struct Session {
     engine: Arc<Engine>,
     peer: Arc<Peer>,
     down: Down,
-    working: Working,
-    /// The life that the edge lives as far as this link knows; 0 for none.
-    incarnation: Incarnation,
+    desk: Desk,
     canary: u64,
+}
+
+/// What happens on a link.
+enum Event {
+    Up(Result<Option<LinkRequest>, Status>),
+    Worked(Result<(), Gone>),
+    Canary,
+    Drain,
 }
 
 impl Session {
@@ -159,20 +159,18 @@ impl Session {
     async fn live(&mut self, up: &mut Streaming<LinkRequest>, drain: &CancellationToken) -> bool {
         let mut canaries = canaries();
         loop {
-            tokio::select! {
-                () = drain.cancelled() => return false,
-                message = up.message(), if self.working.len() < AT_A_TIME => match message {
-                    Ok(Some(request)) => self.take(request),
-                    Ok(None) | Err(_) => return true,
-                },
-                Some(answer) = self.working.next() => {
-                    let mut answers = vec![answer];
-                    self.gather(&mut answers);
-                    if !self.respond(answers).await {
-                        return true;
-                    }
-                }
-                _ = canaries.tick() => self.sing(),
+            let event = tokio::select! {
+                () = drain.cancelled() => Event::Drain,
+                message = up.message(), if self.desk.has_room() => Event::Up(message),
+                worked = self.desk.turn(&self.down) => Event::Worked(worked),
+                _ = canaries.tick() => Event::Canary,
+            };
+            match event {
+                Event::Up(Ok(Some(request))) => self.take(request),
+                Event::Worked(Ok(())) => {}
+                Event::Canary => self.sing(),
+                Event::Up(Ok(None) | Err(_)) | Event::Worked(Err(Gone)) => return true,
+                Event::Drain => return false,
             }
         }
     }
@@ -181,36 +179,8 @@ impl Session {
     fn take(&mut self, request: LinkRequest) {
         for item in request.items.into_iter().filter_map(|i| i.item) {
             let (engine, peer) = (Arc::clone(&self.engine), Arc::clone(&self.peer));
-            self.working.push(Box::pin(items::handle(engine, peer, item)));
+            self.desk.begin(items::handle(engine, peer, item));
         }
-    }
-
-    /// Adds the answers that are there already.
-    fn gather(&mut self, answers: &mut Vec<Answer>) {
-        use futures_util::FutureExt;
-        while answers.len() < MOST {
-            match self.working.next().now_or_never().flatten() {
-                Some(answer) => answers.push(answer),
-                None => return,
-            }
-        }
-    }
-
-    /// Sends answers; false if the edge is gone. The time is that of the latest answer: each was read after
-    /// its request was sent and before this message arrives, which is all that the edge's interval needs.
-    async fn respond(&mut self, answers: Vec<Answer>) -> bool {
-        let redis_now_us = answers.iter().map(|a| a.redis_now.0).max().unwrap_or(0);
-        let mut items = Vec::with_capacity(answers.len());
-        for answer in answers {
-            self.incarnation = answer.incarnation.unwrap_or(self.incarnation);
-            items.extend(answer.items.into_iter().map(|item| DownItem { item: Some(item) }));
-        }
-        items.is_empty()
-            || self
-                .down
-                .send(Ok(LinkResponse { items, redis_now_us }))
-                .await
-                .is_ok()
     }
 
     /// Produces a canary on each lane. Its report is of no interest: the edge sees it, or is not ready.
@@ -232,18 +202,16 @@ impl Session {
 
     /// Finishes what is under way, so that no claim is lost; a life whose link broke is suspect. When this
     /// router drains, the edge lives on and links elsewhere: it is not suspect.
-    async fn end(mut self, broken: bool) {
-        while let Some(answer) = self.working.next().await {
-            self.incarnation = answer.incarnation.unwrap_or(self.incarnation);
-        }
+    async fn end(self, broken: bool) {
+        let incarnation = self.desk.finish().await;
         if !broken {
             drop(self.down.try_send(Err(ApiError::ShuttingDown.into())));
             tracing::info!(pod = %self.peer.pod, "link ended, the router drains");
             return;
         }
         tracing::warn!(pod = %self.peer.pod, link = %self.peer.link, "the link to an edge broke");
-        if self.incarnation.0 > 0
-            && let Err(error) = suspect(&self.engine.store, &self.peer, self.incarnation).await
+        if incarnation.0 > 0
+            && let Err(error) = suspect(&self.engine.store, &self.peer, incarnation).await
         {
             tracing::warn!(pod = %self.peer.pod, %error, "cannot mark the pod as suspect; its lease will end");
         }

@@ -42,13 +42,16 @@ impl Kind {
 pub(super) fn of(entry: &OutboxEntry) -> Vec<(Kind, Message)> {
     let command = &entry.command;
     let timestamp = chassis::clock::rfc3339(command.progress.ended.0 / 1_000);
-    let response = |answer: &Answer, late| event::command_response(command, answer, late, &timestamp);
+    let response = |answer: &Answer, late| event::command_response(entry, answer, late, &timestamp);
     let mut records = Vec::new();
     match &entry.kind {
         OutboxKind::Ended { dead_letter } => {
             records.push((Kind::Result, record::result(command).encode_to_vec()));
             if *dead_letter {
-                records.push((Kind::DeadLetter, record::dead_letter(command).encode_to_vec()));
+                records.push((
+                    Kind::DeadLetter,
+                    record::dead_letter(command, &entry.attempts).encode_to_vec(),
+                ));
             }
             let answer = command
                 .progress
@@ -78,7 +81,7 @@ pub(super) fn without_texts(entry: &OutboxEntry, kind: Kind) -> Option<Message> 
     command.request.payload.clear();
     let payload = match kind {
         Kind::Result => record::result(&command).encode_to_vec(),
-        Kind::DeadLetter => record::dead_letter(&command).encode_to_vec(),
+        Kind::DeadLetter => record::dead_letter(&command, &entry.attempts).encode_to_vec(),
         Kind::Response => return None,
     };
     Some(message(entry, kind, payload))

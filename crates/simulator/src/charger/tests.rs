@@ -24,6 +24,7 @@ fn at(ms: u64) -> Now {
     Now {
         wall_us: ms * 1000,
         mono_us: ms * 1000,
+        machine_us: 0,
     }
 }
 

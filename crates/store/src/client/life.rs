@@ -1,10 +1,13 @@
-//! The life of the Redis server behind a place: its run id and role, which make the store's epoch, and the
-//! scripts that were loaded into it.
+//! The life of the Redis server behind a place: its run id, role and replication id, which make the store's
+//! epoch, and the scripts that were loaded into it.
 //!
 //! A restarted or promoted server knows no script. So "unknown script" is what tells of a new life, before
-//! any script could run in it under the former epoch.
+//! any script could run in it under the former epoch. A server that was master before, and is again after a
+//! fail-back, still knows its scripts; but its replication id is another. It is asked for again after any call
+//! that failed on the way, and with every readiness check.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use domain::ids::{Micros, stable_hash};
 use fred::interfaces::ClientLike;
@@ -25,7 +28,10 @@ const READ_SERVER: &str = "local t = redis.call('TIME') \
 impl Core {
     /// The life of a place's server as far as it is known; asks if it is not.
     pub(super) async fn life(&self, place: Place) -> Result<Arc<Life>, StoreError> {
-        match self.known_life(place) {
+        let doubtful = self.places[self.keys.index(place)]
+            .doubtful
+            .load(Ordering::Relaxed);
+        match self.known_life(place).filter(|_| !doubtful) {
             Some(life) => Ok(life),
             None => self.refresh(place).await.map(|(_, life)| life),
         }
@@ -57,10 +63,41 @@ impl Core {
             line.map(str::to_owned)
                 .ok_or_else(|| reader.error(format!("INFO has no {name}")))
         };
-        let identity = format!("{} {}", field("run_id")?, field("role")?);
+        let identity = format!(
+            "{} {} {}",
+            field("run_id")?,
+            field("role")?,
+            field("master_replid")?
+        );
         self.learn(place, now);
-        let life = self.enter(place, format!("{:016x}", stable_hash(identity.as_bytes())));
+        self.places[self.keys.index(place)]
+            .doubtful
+            .store(false, Ordering::Relaxed);
+        let life = self.enter(place, epoch_text(&identity));
         Ok((now, life))
+    }
+
+    /// Asks every server but that of the leases for its life, each once. None needs to answer: a call that needs
+    /// one finds out itself.
+    pub(crate) async fn refresh_others(&self) {
+        let epoch = |place| self.known_life(place).map(|l| l.epoch.clone());
+        let mut asked: Vec<String> = epoch(Place::Pods).into_iter().collect();
+        for place in self.keys.places() {
+            if epoch(place).is_some_and(|e| asked.contains(&e)) {
+                continue;
+            }
+            match self.refresh(place).await {
+                Ok((_, life)) => asked.push(life.epoch.clone()),
+                Err(error) => tracing::debug!(?place, %error, "a server does not tell its life"),
+            }
+        }
+    }
+
+    /// A call to a place failed on the way: its server may live another life by now.
+    pub(super) fn doubt(&self, place: Place) {
+        self.places[self.keys.index(place)]
+            .doubtful
+            .store(true, Ordering::Relaxed);
     }
 
     /// Notes the epoch of a place's server. What else lay on the former life is asked for again at its next use:
@@ -152,7 +189,13 @@ impl Core {
         epochs.dedup();
         match epochs.as_slice() {
             [one] => one.clone(),
-            many => format!("{:016x}", stable_hash(many.join(" ").as_bytes())),
+            many => epoch_text(&many.join(" ")),
         }
     }
+}
+
+/// An epoch as a decimal number, because Redis keeps numbers in less space than other texts, and every open command
+/// has one.
+fn epoch_text(identity: &str) -> String {
+    (stable_hash(identity.as_bytes()) >> 8).to_string()
 }

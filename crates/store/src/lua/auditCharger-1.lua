@@ -41,25 +41,30 @@ local function audit_open(c)
 end
 
 local function audit_ended(c)
+  local forget = NOW + (is_dead(c) and DEAD_RETENTION_US or RETENTION_US)
   if redis.call('ZSCORE', key('due'), c.id) and found('timer', c.id .. ' has ended but has a timer') then
     redis.call('ZREM', key('due'), c.id)
   end
-  if redis.call('PTTL', c.key) == -1 and found('retention', c.id .. ' has ended but would stay for ever') then
-    expire(c)
+  if redis.call('PTTL', key('e:' .. c.id)) == -1 and found('retention', c.id .. ' has ended but would stay for ever') then
+    redis.call('PEXPIRE', key('e:' .. c.id), str(math.ceil((forget - NOW) / 1000)))
+  end
+  if is_dead(c) and not redis.call('ZSCORE', key('dl'), c.id) and found('listing', c.id .. ' is no listed dead letter') then
+    redis.call('ZADD', key('dl'), str(forget), c.id)
   end
 end
 
 local open = 0
-for _, member in ipairs(redis.call('ZRANGEBYLEX', key('all'), '[' .. cp .. '\n', '(' .. cp .. '\n\255')) do
-  local id = string.sub(member, #cp + 2)
+for _, member in ipairs(redis.call('ZRANGEBYLEX', key('all'), '[' .. cp .. '\n', '(' .. cp .. '\v')) do
+  local _, id = listed(member)
   local c = command(id)
-  if not c then
-    if found('listing', id .. ' is listed but not stored') then redis.call('ZREM', key('all'), member) end
-  elseif OPEN[c.st] then
+  if c and OPEN[c.st] then
     open = open + 1
     audit_open(c)
-  else
+  elseif c then
     audit_ended(c)
+  elseif mend then
+    -- Its retention ended, and no timer round has come here yet: that is no damage.
+    redis.call('ZREM', key('all'), member)
   end
 end
 

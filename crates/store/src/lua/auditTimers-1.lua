@@ -16,10 +16,10 @@ for i = 1, #timers, 2 do
     if mend then redis.call('ZREM', key('due'), id) end
   else
     if tonumber(timers[i + 1]) + grace < NOW then overdue = overdue + 1 end
-    if not redis.call('ZSCORE', key('all'), c.cp .. '\n' .. id) then
+    if not redis.call('ZSCORE', key('all'), listing(c)) then
       findings[#findings + 1] = 'listing'
       findings[#findings + 1] = id .. ' is stored but not listed'
-      if mend then redis.call('ZADD', key('all'), 0, c.cp .. '\n' .. id) end
+      if mend then redis.call('ZADD', key('all'), 0, listing(c)) end
     end
   end
 end

@@ -1,4 +1,4 @@
--- Takes or renews the drain lease, and reads what is to leave the slot.
+-- Takes or renews the drain lease, and reads what is to leave the slot; trimming gives the lease back.
 -- KEYS  1 base of the slot
 -- ARGV  holder, lease us, most entries and notes
 -- Output  '1' if the lease is held · entries: number, kind, answer, command · notes: charge point, pod,
@@ -15,7 +15,6 @@ end
 -- Redis at its memory limit refuses a script's first write unless it frees memory. Draining is how memory
 -- becomes free, so it begins with such a write.
 redis.call('DEL', key('drain'))
-redis.call('HSET', key('drain'), 'holder', holder, 'until', str(NOW + tonumber(arg(2))))
 put('1')
 
 local entries = redis.call('XRANGE', key('out'), '-', '+', 'COUNT', limit)
@@ -33,5 +32,9 @@ for _, member in ipairs(due) do
   for part in string.gmatch(packed, '[^\n]+') do put(part) end
   put(str(NOW + NOTE_RESEND_US))
   redis.call('ZADD', key('nq'), str(NOW + NOTE_RESEND_US), member)
+end
+-- The lease lasts while something is on its way: who finds nothing takes none.
+if #entries + #due > 0 then
+  redis.call('HSET', key('drain'), 'holder', holder, 'until', str(NOW + tonumber(arg(2))))
 end
 return reply()

@@ -1,12 +1,10 @@
 -- Reads a whole slot, for tests; with '1', removes it afterwards.
 -- KEYS  1 base of the slot
 -- ARGV  '1' to remove
--- Output  counters · devices · commands · queues · timers · idempotency keys · outbox · notes · listing ·
---         connected · keys with a time to live
+-- Output  counters, last round, hold · devices · commands · queues · timers · idempotency keys · outbox · notes ·
+--         attempts · dead letters · listed commands · connected · keys with a time to live
 
-local counters = redis.call('HMGET', key('m'), 'a', 'o')
-put(counters[1] or '0')
-put(counters[2] or '0')
+for _, counter in ipairs({'a', 'o', 'lr', 'hold'}) do put(redis.call('HGET', key('m'), counter) or '0') end
 
 local all = redis.call('KEYS', key('*'))
 
@@ -29,15 +27,26 @@ local function scored(name)
 end
 
 each('d', function(cp) put_device(device(cp)) end)
-each('c', function(id) pack(OUT, command(id), true) end)
+local ids, dead = {}, {}
+for _, kind in ipairs({'c:', 'e:'}) do
+  local start = key(kind)
+  for _, name in ipairs(all) do
+    if string.sub(name, 1, #start) == start then ids[#ids + 1] = string.sub(name, #start + 1) end
+  end
+end
+put(str(#ids))
+for _, id in ipairs(ids) do pack(OUT, command(id), true) end
 each('q', function(cp, name)
   put(cp)
   scored(name)
 end)
 scored(key('due'))
 each('k', function(rest, name)
+  local entry = redis.call('GET', name)
+  local content = string.sub(entry, 17)
   put(rest)
-  put(redis.call('GET', name))
+  put(id_text(entry))
+  put(#content == 16 and hex(content) or content)
 end)
 local entries = redis.call('XRANGE', key('out'), '-', '+')
 put(str(#entries))
@@ -52,7 +61,28 @@ for i = 1, #notes, 2 do
   for part in string.gmatch(notes[i + 1], '[^\n]+') do put(part) end
   put(str(tonumber(redis.call('ZSCORE', key('nq'), notes[i]))))
 end
-scored(key('all'))
+put(str(#ids))
+for _, id in ipairs(ids) do
+  put(id)
+  put(attempts(command(id)))
+end
+for _, id in ipairs(ids) do
+  if is_dead(command(id)) then dead[#dead + 1] = id end
+end
+put(str(#dead))
+for _, id in ipairs(dead) do
+  put(id)
+  put(str(tonumber(redis.call('ZSCORE', key('dl'), id) or 0)))
+  put(command(id).replayed or '')
+end
+put(str(redis.call('ZCARD', key('dl'))))
+local members = redis.call('ZRANGE', key('all'), 0, -1)
+put(str(#members))
+for _, member in ipairs(members) do
+  local cp, id = listed(member)
+  put(cp)
+  put(id)
+end
 scored(key('conn'))
 
 local expiring = {}

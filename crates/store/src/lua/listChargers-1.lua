@@ -9,7 +9,7 @@ while #chargers < limit do
   local from = after == '' and '-' or '(' .. after .. '\n\255'
   local member = redis.call('ZRANGEBYLEX', key('all'), from, '+', 'LIMIT', 0, 1)[1]
   if not member then break end
-  after = string.sub(member, 1, string.find(member, '\n', 1, true) - 1)
+  after = listed(member)
   chargers[#chargers + 1] = after
 end
 put(str(#chargers))

@@ -1,14 +1,17 @@
--- Removes outbox entries and notes.
+-- Removes outbox entries and notes, and gives the drain lease back: whatever came meanwhile, and woke a router that
+-- found the slot taken, is told of here.
 -- KEYS  1 base of the slot
--- ARGV  count of numbers, the numbers, then members of the notes
--- Output  nothing
+-- ARGV  holder, count of numbers, the numbers, then members of the notes
+-- Output  '1' if entries are left
 
-local count = tonumber(arg(1))
-for i = 1, count do redis.call('XDEL', key('out'), arg(1 + i) .. '-0') end
-local i = count + 2
+local holder, count = arg(1), tonumber(arg(2))
+for i = 1, count do redis.call('XDEL', key('out'), arg(2 + i) .. '-0') end
+if redis.call('HGET', key('drain'), 'holder') == holder then redis.call('DEL', key('drain')) end
+local i = count + 3
 while arg(i) do
   redis.call('HDEL', key('notes'), arg(i))
   redis.call('ZREM', key('nq'), arg(i))
   i = i + 1
 end
+put(redis.call('XLEN', key('out')) > 0 and '1' or '0')
 return reply()

@@ -3,7 +3,7 @@
 use domain::command::{Answer, Command, Deadline, Priority, RedeliveryClass, Request};
 use domain::delivery::{Event, EventKind};
 use domain::ids::{ChargePointId, CommandId, DispatchNumber, Incarnation, Micros, Nonce, PodId, Version};
-use domain::slot::{EventInput, Registration};
+use domain::slot::{EventInput, Registration, Replay};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -23,30 +23,41 @@ pub(crate) enum Op {
     Drain(usize),
     Trim(usize),
     NoteDone(ChargePointId, String),
+    Replay(Box<Replay>),
+    Purge(Vec<CommandId>),
+    DeadLetter(CommandId),
 }
 
 const SECOND: u64 = 1_000_000;
 
-/// Draws the next operation.
+/// Draws the next operation. In every other sequence a timer loop runs as it should; in the others it stalls often.
 pub(crate) fn operation(w: &mut World) -> Op {
+    let is_late = w.model.last_round.plus(SECOND) < w.now && !w.model.due.is_empty();
+    if w.is_calm() && is_late {
+        return Op::RunDue(5);
+    }
     match w.rng.random_range(0..100) {
-        0..26 => Op::Accept(Box::new(request(w))),
-        26..40 => Op::Register(registration(w)),
-        40..45 => renew(w),
-        45..48 => unregister(w),
-        48..78 => Op::Apply(events(w)),
-        78..90 => Op::RunDue(w.rng.random_range(1..6)),
-        90..94 => Op::Drain(w.rng.random_range(1..8)),
+        0..24 => Op::Accept(Box::new(request(w))),
+        24..36 => Op::Register(registration(w)),
+        36..40 => renew(w),
+        40..43 => unregister(w),
+        43..73 => Op::Apply(events(w)),
+        73..85 => Op::RunDue(w.rng.random_range(1..6)),
+        85..90 => replay(w),
+        90..91 => purge(w),
+        91..92 => any_ended(w).map_or(Op::Drain(1), Op::DeadLetter),
+        92..94 => Op::Drain(w.rng.random_range(1..8)),
         94..96 => Op::Trim(w.rng.random_range(0..4)),
         _ => note_done(w),
     }
 }
 
 /// How far the clock jumps: mostly little, at times over leases, deadlines or registrations.
-pub(crate) fn jump(rng: &mut StdRng) -> u64 {
+pub(crate) fn jump(rng: &mut StdRng, calm: bool) -> u64 {
     match rng.random_range(0..100) {
-        0..50 => rng.random_range(0..50_000),
-        50..80 => rng.random_range(0..2 * SECOND),
+        0..30 => rng.random_range(0..50_000),
+        30.. if calm => rng.random_range(0..19 * SECOND / 10),
+        30..80 => rng.random_range(0..2 * SECOND),
         80..95 => rng.random_range(0..15 * SECOND),
         95..99 => rng.random_range(0..70 * SECOND),
         _ => rng.random_range(0..1_000 * SECOND),
@@ -73,12 +84,12 @@ fn request(w: &mut World) -> Request {
         _ => Deadline::After(rng.random_range(1..90) * SECOND),
     };
     let keyed = rng.random_bool(0.4);
-    let (key, hash) = (["a", "", "a:b|c"].choose(rng), ["h1", "h2"].choose(rng));
+    let (key, hash) = (["a", "b c", "a:b|c"].choose(rng), ["h1", "h2"].choose(rng));
     Request {
         priority: *Priority::ALL.choose(rng).unwrap(),
         class: *RedeliveryClass::ALL.choose(rng).unwrap(),
         max_attempts: rng.random_range(1..4),
-        answer_timeout_us: rng.random_range(1..20) * SECOND,
+        answer_timeout_us: rng.random_range(1..10) * SECOND,
         deadline,
         idempotency: keyed.then(|| samples::key(key.unwrap(), hash.unwrap()).unwrap()),
         ..samples::request(&charge_point, w.slots)
@@ -179,14 +190,62 @@ fn event(w: &mut World) -> EventInput {
             id: samples::fresh_id(w.slot),
             event: Event::open(kind),
             answer: None,
+            charge_point: None,
         };
     };
     let answer = (kind == EventKind::Answer).then(|| answer(&mut w.rng));
+    let charge_point = match w.rng.random_range(0..12) {
+        0 => Some(w.any_charge_point()),
+        1..6 => Some(command.request.charge_point.clone()),
+        _ => None,
+    };
     EventInput {
         id: command.request.id,
         event: fenced(&mut w.rng, &command, kind),
         answer,
+        charge_point,
     }
+}
+
+/// Mostly of a dead letter, else of anything that ended; at times of what is open or not known.
+fn replay(w: &mut World) -> Op {
+    let Some(of) = any_ended(w) else {
+        return Op::RunDue(3);
+    };
+    let charge_point = w.any_charge_point();
+    let known = w
+        .model
+        .dead_letter(of)
+        .map(|d| d.command.request.charge_point)
+        .filter(|_| w.rng.random_bool(0.95));
+    let request = Request {
+        idempotency: samples::key(&of.to_string(), "h1"),
+        replay_of: Some(of),
+        ..request(w)
+    };
+    let charge_point = known.unwrap_or(charge_point);
+    Op::Replay(Box::new(Replay {
+        request: Request {
+            charge_point,
+            ..request
+        },
+        allow_unsafe: w.rng.random_bool(0.6),
+    }))
+}
+
+fn purge(w: &mut World) -> Op {
+    let count = w.rng.random_range(1..3);
+    Op::Purge((0..count).filter_map(|_| any_ended(w)).collect())
+}
+
+fn any_ended(w: &mut World) -> Option<CommandId> {
+    if w.rng.random_bool(0.05) {
+        return Some(samples::fresh_id(w.slot));
+    }
+    let dead: Vec<CommandId> = w.model.dead_letters.keys().copied().collect();
+    let all: Vec<CommandId> = w.model.commands.keys().copied().collect();
+    let from = if w.rng.random_bool(0.8) { dead } else { all };
+    from.choose(&mut w.rng).copied()
 }
 
 /// Mostly one that is out, else any; at times none.

@@ -24,14 +24,20 @@ const MUTANTS: &[(&str, &str)] = &[
         "return NOW + GRANT_US + c.at",
     ),
     ("if missed then set(c, 'mi', c.mi + 1) end", ""),
-    ("if c and c.dl > NOW then return c end", "if c then return c end"),
+    (
+        "if c and c.dl > NOW then return c, offset",
+        "if c then return c, offset",
+    ),
     ("if c and (force or c.ti <= NOW) then", "if c then"),
     ("return d.con == '1' and d.exp > NOW", "return d.con == '1'"),
     (
         "d.inc ~= incarnation or str(d.ver) ~= version",
         "d.inc ~= incarnation",
     ),
-    ("redis.call('PEXPIRE', c.key, retention)", ""),
+    (
+        "pack_ended(c), 'PX', str(math.ceil(retention / 1000)))",
+        "pack_ended(c))",
+    ),
     ("redis.call('ZREM', key('due'), c.id)", ""),
     ("elseif d[lane] == c.id then", "else"),
     (
@@ -44,6 +50,26 @@ const MUTANTS: &[(&str, &str)] = &[
     ),
     ("return string.format('%.0f', n)", "return tostring(n)"),
     ("if NOW > tonumber(ARGV[1]) then", "if false then"),
+    ("local STALL_US = 2000000", "local STALL_US = 20000000"),
+    ("local ROUND_NOTED_US = 500000", "local ROUND_NOTED_US = 0"),
+    (
+        "if redis.call('ZCARD', key('due')) == 0 then redis.call('HSET', key('m'), 'lr', str(NOW)) end",
+        "",
+    ),
+    ("if over ~= '-' and c.rp ~= '' then remember(c, over) end", ""),
+    ("set(c, 'wr', 0)", ""),
+    ("if d.sk >= MAX_OVERTAKES then return oldest, 0 end", ""),
+    (
+        "if not c or c.di > 0 then return c, d.sk end",
+        "if not c then return c, d.sk end",
+    ),
+    ("if surplus > 0 then", "if false then"),
+    ("if is_dead(c) then list_dead_letter(c) end", ""),
+    ("if c.gone then return nil end", ""),
+    ("if OPEN[c.st] or KEPT[f] or", "if true or"),
+    ("if DISTANCE[f] then c[f] = values[i] + tonumber(c.cr) end", ""),
+    ("redis.call('ZADD', key('all'), 0, listing(c))", ""),
+    ("redis.call('ZREM', key('all'), listing(c))", ""),
 ];
 
 const SEQUENCES: u64 = 150;

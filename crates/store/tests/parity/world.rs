@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use domain::command::{Command, FailureReason, Status};
+use domain::command::{FailureReason, Status};
 use domain::ids::{ChargePointId, Incarnation, Micros, PodId, Slot};
 use domain::settings::Jitter;
 use domain::slot::{Call, EventInput, SlotModel, TooLate};
@@ -13,7 +13,7 @@ use store::testing::{self, Dump, FakeCall};
 use store::{Held, Store, StoreError};
 
 use crate::Counts;
-use crate::expect::{as_stored, expiring};
+use crate::expect::{as_stored, expiring, listing_problem};
 use crate::generate::{self, Op};
 use crate::support::samples;
 
@@ -78,6 +78,10 @@ impl World {
         }
     }
 
+    pub(crate) fn is_calm(&self) -> bool {
+        self.seed.is_multiple_of(2)
+    }
+
     pub(crate) fn any_charge_point(&mut self) -> ChargePointId {
         self.charge_points.choose(&mut self.rng).unwrap().clone()
     }
@@ -112,9 +116,11 @@ impl World {
     }
 
     async fn event(&mut self) -> Result<(), String> {
+        let overtakes = self.overtakes();
         let (op, call) = self.draw();
         testing::set(&self.store, call.clone());
         let expected = self.by_model(&op, &call);
+        self.see_overtakes(&overtakes);
         let found = match self.by_store(&op).await {
             Ok(said) => said,
             Err(StoreError::TooLate { .. }) => "too late".to_owned(),
@@ -138,7 +144,8 @@ impl World {
 
     /// The next operation, and under which circumstances.
     fn draw(&mut self) -> (Op, FakeCall) {
-        self.now = self.now.plus(generate::jump(&mut self.rng));
+        let calm = self.is_calm();
+        self.now = self.now.plus(generate::jump(&mut self.rng, calm));
         if self.rng.random_bool(0.01) {
             self.epoch += 1;
             self.count("epoch changed");
@@ -185,16 +192,7 @@ impl World {
                 dump.expiring
             ));
         }
-        let member = |c: &Command| format!("{}\n{}", c.request.charge_point, c.request.id);
-        let open = self
-            .model
-            .commands
-            .values()
-            .filter(|c| !c.progress.status.is_terminal());
-        match open.map(member).find(|m| !dump.listed.contains(m)) {
-            Some(missing) => Err(format!("not listed: {missing}")),
-            None => Ok(()),
-        }
+        listing_problem(&self.model, dump).map_or(Ok(()), Err)
     }
 
     fn by_model(&mut self, op: &Op, fake: &FakeCall) -> Said {
@@ -230,6 +228,7 @@ impl World {
             Op::Apply(events) => self.model_applies(events, &call),
             Op::RunDue(limit) => self.model_runs_due(*limit, &call),
             Op::Drain(_) | Op::Trim(_) | Op::NoteDone(..) => self.model_drains(op),
+            Op::Replay(_) | Op::Purge(_) | Op::DeadLetter(_) => said(self.model_handles_dead(op, &call)),
         }
     }
 
@@ -269,7 +268,7 @@ impl World {
             ) else {
                 return "too late".to_owned();
             };
-            self.see_applied(before, &applied, input.id);
+            self.see_applied(before, &applied, input);
             all.push(applied);
         }
         format!("{all:?}")
@@ -282,18 +281,23 @@ impl World {
         };
         for id in &reply.handled {
             let was = &before.commands[id].progress;
+            let progress = self.model.commands.get(id).map(|c| c.progress.clone());
+            if was.status == Status::Delivered && progress.as_ref().is_some_and(|p| p.timer > was.timer) {
+                self.count("held back");
+            }
             let lapsed = was.status == Status::Sent
                 && was.timer <= call.now
                 && before.commands[id].deadline > call.now;
             if lapsed {
                 self.count("lapsed claim");
             }
-            match self.model.commands[id].progress.reason {
+            match progress.and_then(|p| p.reason) {
                 Some(FailureReason::NoAnswer) => self.count("attempts exhausted"),
                 Some(FailureReason::OutcomeUnknown) => self.count("outcome unknown"),
                 None => {}
             }
         }
+        self.see_forgotten(&before);
         format!("{:?} {:?}", reply.handled, reply.claimed)
     }
 
@@ -359,10 +363,13 @@ impl World {
             Op::Trim(count) => {
                 let head = testing::dump(store, self.slot, false).await?.model.outbox;
                 let numbers: Vec<u64> = head.keys().take(*count).copied().collect();
-                store.trim(self.slot, &numbers, &[]).await?;
+                store.trim(self.slot, "drainer", &numbers, &[]).await?;
                 String::new()
             }
             Op::NoteDone(id, name) => format!("{:?}", store.note_done(id, name).await?.value),
+            Op::Replay(replay) => format!("{:?}", store.replay(replay).await?.value),
+            Op::Purge(ids) => format!("{:?}", store.purge_dead_letters(self.slot, ids).await?.value),
+            Op::DeadLetter(id) => format!("{:?}", store.get_dead_letter(*id).await?.value),
         })
     }
 }

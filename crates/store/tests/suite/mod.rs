@@ -1,6 +1,7 @@
 //! What holds on a single Redis and on a Redis Cluster alike. Each check takes a configuration with a prefix
 //! of its own.
 
+pub(crate) mod dead;
 pub(crate) mod leases;
 
 use std::collections::BTreeSet;
@@ -31,8 +32,10 @@ pub(crate) async fn all(config: impl Fn() -> StoreConfig) -> Result<()> {
     versions_grow(&config()).await?;
     a_command_lives(&config()).await?;
     listings_are_complete(&config()).await?;
+    listings_by_time(&config()).await?;
     only_the_holder_drains(&config()).await?;
     changes_are_told(&config()).await?;
+    dead::all(&config).await?;
     leases::all(&config()).await
 }
 
@@ -128,7 +131,11 @@ async fn a_command_lives(config: &StoreConfig) -> Result<()> {
     let elsewhere = Slot((slot.0 + 1) % store.slots());
     let wrong = store.apply_events(elsewhere, &events).await.err();
     assert!(matches!(wrong, Some(StoreError::WrongSlot)));
-    assert!(store.purge_command(id).await?.value && store.get_command(id).await?.value.is_none());
+    assert_eq!(
+        store.purge_dead_letters(slot, &[id]).await?.value,
+        [],
+        "it was answered"
+    );
     store.close().await;
     Ok(())
 }
@@ -164,17 +171,77 @@ async fn listings_are_complete(config: &StoreConfig) -> Result<()> {
     let only = CommandFilter {
         charge_point: Some(samples::charge_point("CP.2")),
         statuses: vec![Status::Sent],
+        ..CommandFilter::default()
     };
     assert_eq!(commands(&store, &only, 2).await?.len(), 1);
     let none = CommandFilter {
-        charge_point: None,
         statuses: vec![Status::Failed],
+        ..CommandFilter::default()
     };
     assert_eq!(commands(&store, &none, 2).await?.len(), 0);
-    assert!(matches!(
-        store.list_commands(&none, Some("x"), 1).await,
-        Err(StoreError::Cursor)
-    ));
+    bad_tokens_are_refused(&store).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// A token is what a listing returned, or it is refused; nothing of it reaches a script.
+async fn bad_tokens_are_refused(store: &Store) -> Result<()> {
+    let only = CommandFilter {
+        charge_point: Some(samples::charge_point("CP.2")),
+        ..CommandFilter::default()
+    };
+    let other = (store.slot_of(&samples::charge_point("CP.2")).0 + 1) % store.slots();
+    for bad in [
+        "",
+        "x",
+        "x.",
+        "0.a b:",
+        "0.CP-1:no-id",
+        "-1.",
+        &format!("{other}.CP.2:"),
+    ] {
+        let listed = store.list_commands(&only, Some(bad), 1).await;
+        assert!(matches!(listed, Err(StoreError::Cursor)), "{bad:?}: {listed:?}");
+    }
+    for bad in [
+        "",
+        "x",
+        "0.x:CP-1",
+        "0.-1:CP-1",
+        "0.1e3:CP-1",
+        "0.inf:CP-1",
+        "0.(5:CP-1",
+    ] {
+        let listed = store.list_connections(None, Some(bad), 1).await;
+        assert!(matches!(listed, Err(StoreError::Cursor)), "{bad:?}: {listed:?}");
+    }
+    Ok(())
+}
+
+/// Commands by when they were accepted: at or after, and before.
+async fn listings_by_time(config: &StoreConfig) -> Result<()> {
+    let store = connect(config).await?;
+    let id = samples::charge_point("CP-1");
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let command = accept(&store, &id).await?;
+        let read = store.get_command(command).await?.value.context("gone")?;
+        times.push((command, read.created));
+    }
+    let between = CommandFilter {
+        created_after: Some(times[1].1),
+        created_before: Some(times[2].1),
+        ..CommandFilter::default()
+    };
+    assert_eq!(commands(&store, &between, 1).await?, BTreeSet::from([times[1].0]));
+    let since = CommandFilter {
+        created_before: None,
+        ..between
+    };
+    assert_eq!(
+        commands(&store, &since, 1).await?,
+        BTreeSet::from([times[1].0, times[2].0])
+    );
     store.close().await;
     Ok(())
 }
@@ -249,9 +316,30 @@ async fn only_the_holder_drains(config: &StoreConfig) -> Result<()> {
         "an entry leaves only when it is trimmed"
     );
     let numbers: Vec<u64> = other.entries.iter().map(|(n, _)| *n).collect();
-    store.trim(slot, &numbers, &[]).await?;
-    assert_eq!(store.drain(slot, "b", 10).await?.value.entries, []);
+    trimming_gives_the_lease_back(&store, slot, &numbers).await?;
     store.close().await;
+    Ok(())
+}
+
+/// "b" has the drain lease, for these entries.
+async fn trimming_gives_the_lease_back(store: &Store, slot: Slot, numbers: &[u64]) -> Result<()> {
+    let left = store.trim(slot, "b", &numbers[1..], &[]).await?.value;
+    assert!(left, "what is left, or came meanwhile, is told of");
+    assert!(
+        store.drain(slot, "a", 10).await?.value.held,
+        "trimming gave the lease back"
+    );
+    assert!(!store.trim(slot, "b", numbers, &[]).await?.value);
+    assert!(
+        !store.drain(slot, "b", 10).await?.value.held,
+        "one who has not the lease gives none back"
+    );
+    assert!(!store.trim(slot, "a", numbers, &[]).await?.value);
+    assert_eq!(store.drain(slot, "a", 10).await?.value.entries, []);
+    assert!(
+        store.drain(slot, "b", 10).await?.value.held,
+        "who finds nothing takes no lease"
+    );
     Ok(())
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn request(charge_point: &ChargePointId, slots: u16) -> Request {
         answer_timeout_us: 30_000_000,
         deadline: Deadline::After(300_000_000),
         idempotency: None,
+        replay_of: None,
     }
 }
 
@@ -96,5 +97,6 @@ pub(crate) fn event(command: &Command, kind: EventKind) -> EventInput {
         id: command.request.id,
         event,
         answer,
+        charge_point: None,
     }
 }

@@ -49,6 +49,7 @@ pub fn command(c: &domain_command::Command, payload: Payload) -> Command {
             String::new()
         },
         cancel_requested: progress.mark == Mark::Cancel && !progress.status.is_terminal(),
+        replay_of: request.replay_of.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

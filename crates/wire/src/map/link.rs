@@ -6,5 +6,5 @@
 mod down;
 mod up;
 
-pub use down::{failed, input};
+pub use down::{charge_point_of, failed, input};
 pub use up::{dispatch_ref, event, registration, up_item};

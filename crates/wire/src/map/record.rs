@@ -1,7 +1,7 @@
 //! What lies on Kafka: shard records from claims, notes and canaries and back at the edge; results and dead
 //! letters from the outbox.
 
-use domain::command::{Answer, Command, Lane, Priority, RedeliveryClass, Route};
+use domain::command::{Answer, Attempt, Command, Lane, Priority, RedeliveryClass, Route};
 use domain::edge;
 use domain::ids::{
     ChargePointId, CommandId, DispatchNumber, Incarnation, LinkNumber, Micros, PodId, Version,
@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::{WireError, id};
 use crate::gateway::record::v1::{
-    Canary, Cancel, CommandResult, DeadLetter, Kick, RoutedCommand, ShardRecord, shard_record,
+    self as proto, Canary, Cancel, CommandResult, DeadLetter, Kick, RoutedCommand, ShardRecord, shard_record,
 };
 
 /// What a shard record tells one pod.
@@ -133,9 +133,9 @@ pub fn result(command: &Command) -> CommandResult {
     }
 }
 
-/// The dead letter of a command that failed or expired.
+/// The dead letter of a command that failed or expired, with its latest attempts, oldest first.
 #[must_use]
-pub fn dead_letter(command: &Command) -> DeadLetter {
+pub fn dead_letter(command: &Command, attempts: &[Attempt]) -> DeadLetter {
     let request = &command.request;
     let route = command.progress.route.as_ref();
     DeadLetter {
@@ -148,6 +148,19 @@ pub fn dead_letter(command: &Command) -> DeadLetter {
         last_pod_id: route.map(|r| r.pod.to_string()).unwrap_or_default(),
         last_incarnation: route.map_or(0, |r| r.incarnation.0),
         last_version: route.map_or(0, |r| r.version.0),
+        attempts: attempts.iter().map(attempt).collect(),
+        replay_of: request.replay_of.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+fn attempt(attempt: &Attempt) -> proto::Attempt {
+    proto::Attempt {
+        number: attempt.number,
+        at_us: attempt.at.0,
+        pod_id: attempt.route.pod.to_string(),
+        incarnation: attempt.route.incarnation.0,
+        version: attempt.route.version.0,
+        outcome: attempt.outcome.name().to_owned(),
     }
 }
 

@@ -142,6 +142,54 @@ fn a_write_that_was_under_way_when_the_socket_closed_counts_as_written() {
     assert!(non_writes(&out).is_empty(), "some bytes may have left");
 }
 
+fn not_written(n: u64, socket: u64, id: u8) -> Input {
+    Input::NotWritten {
+        charge_point: charger(n),
+        socket: Socket(socket),
+        id: command(id),
+    }
+}
+
+#[test]
+fn a_call_that_a_replaced_socket_did_not_write_is_given_back_and_no_notice_says_otherwise() {
+    for unsafe_to_repeat in [false, true] {
+        let mut b = Bench::new();
+        b.connect(1, 10, 100);
+        let mut granted = None;
+        if unsafe_to_repeat {
+            let nonce = b.intend(1, 1, 1000, 100);
+            assert_eq!(writes(&b.grant(1, nonce, 5 * SECOND)), [command(1)]);
+            granted = Some(nonce);
+        } else {
+            let record = b.routed(1, 1, 1000, 100);
+            assert_eq!(writes(&b.record(record)), [command(1)]);
+        }
+        let out = b.open(1, 11);
+        assert_eq!(closes(&out), [Socket(10)]);
+        assert!(notices(&out).is_empty(), "nobody knows yet");
+        let out = b.input(not_written(1, 10, 1));
+        assert_eq!(non_writes(&out), granted.into_iter().collect::<Vec<_>>());
+        assert_eq!(refusals(&out).is_empty(), unsafe_to_repeat);
+        assert!(notices(&b.close(1, 10)).is_empty());
+    }
+}
+
+#[test]
+fn a_call_that_a_replaced_socket_wrote_is_noticed_and_its_slot_is_nobodys() {
+    let ends: [fn(&mut Bench) -> Vec<crate::edge::Output>; 2] = [|b| b.wrote(1, 10, 1), |b| b.close(1, 10)];
+    for end in ends {
+        let mut b = Bench::new();
+        b.connect(1, 10, 100);
+        let record = b.routed(1, 1, 1000, 100);
+        assert_eq!(writes(&b.record(record)), [command(1)]);
+        b.connect(1, 11, 101);
+        assert_eq!(notices(&end(&mut b)), [1000]);
+        let mut record = b.routed(1, 1, 1001, 101);
+        record.attempt = 2;
+        assert_eq!(writes(&b.record(record)), [command(1)], "no CALL timeout comes");
+    }
+}
+
 #[test]
 fn a_reconnect_to_the_same_edge_does_not_wedge_a_safe_command() {
     let mut b = Bench::new();

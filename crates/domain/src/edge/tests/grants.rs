@@ -151,3 +151,25 @@ fn a_failed_intent_is_repeated_with_the_same_nonce_after_a_pause() {
     assert!(intents(&b.pass(300 * MS)).is_empty());
     assert_eq!(intents(&b.pass(300 * MS)), [nonce]);
 }
+
+#[test]
+fn a_non_write_of_an_older_intent_is_repeated_after_a_later_grant() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    let older = b.intend(1, 1, 1000, 100);
+    let mut again = b.routed(1, 1, 1001, 100);
+    again.class = RedeliveryClass::Unsafe;
+    let out = b.record(again);
+    assert_eq!(non_writes(&out), [older]);
+    let nonce = intents(&out)[0];
+    assert_eq!(writes(&b.grant(1, nonce, 5 * SECOND)), [command(1)]);
+    b.wrote(1, 10, 1);
+    assert_eq!(non_writes(&b.pass(6 * SECOND)), [older], "nobody confirmed it");
+    b.input(Input::NonWriteConfirmed {
+        id: command(1),
+        nonce: older,
+    });
+    b.answered(1, 1);
+    b.input(Input::AnswerConfirmed { id: command(1) });
+    assert_eq!(b.machine.unconfirmed(), 0);
+}

@@ -14,6 +14,7 @@ use crate::ids::{CommandId, Incarnation, Nonce, Sequence, Version};
 enum Act {
     Open(u64),
     Close(u64),
+    Gone(usize),
     Reply(usize, u64),
     Kick(u64, u64),
     Record {
@@ -45,6 +46,8 @@ enum Act {
 struct World {
     sockets: BTreeMap<u64, u64>,
     last_socket: u64,
+    /// Replaced sockets whose end was not said yet.
+    replaced: Vec<(u64, Socket)>,
     registers: Vec<(u64, Sequence)>,
     intents: Vec<(CommandId, Nonce)>,
     grants: BTreeMap<CommandId, Vec<(Nonce, u64)>>,
@@ -71,6 +74,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (0..2_u64).prop_map(Act::Open),
         1 => (0..2_u64).prop_map(Act::Close),
+        2 => any::<usize>().prop_map(Act::Gone),
         4 => (any::<usize>(), 0..3_u64).prop_map(|(n, up)| Act::Reply(n, up)),
         1 => (0..2_u64, 0..3_u64).prop_map(|(c, back)| Act::Kick(c, back)),
         8 => (0..2_u64, 0..6_u8, 0..3_u64, 1..4_u32, 0..8_000_u64, 0..4_u8).prop_map(
@@ -102,7 +106,8 @@ impl World {
         Some(match act {
             Act::Open(n) => {
                 self.last_socket += 1;
-                self.sockets.insert(*n, self.last_socket);
+                let old = self.sockets.insert(*n, self.last_socket);
+                self.replaced.extend(old.map(|old| (*n, Socket(old))));
                 let (charge_point, socket) = (charger(*n), Socket(self.last_socket));
                 Input::Opened {
                     charge_point,
@@ -116,6 +121,16 @@ impl World {
                 self.out.remove(&socket);
                 Input::Closed {
                     charge_point: charger(*n),
+                    socket,
+                }
+            }
+            Act::Gone(n) => {
+                let at = n % self.replaced.len().max(1);
+                let (n, socket) = *self.replaced.get(at)?;
+                self.replaced.remove(at);
+                self.handed.retain(|w| w.socket != socket);
+                Input::Closed {
+                    charge_point: charger(n),
                     socket,
                 }
             }
@@ -305,19 +320,11 @@ fn perform(acts: &[Act], b: &mut Bench) -> World {
         let Some(input) = world.input(act, b) else {
             continue;
         };
-        // The charger's former socket is dead once it opened another; what it was handed is lost.
-        let opened = match &input {
-            Input::Opened {
-                charge_point, socket, ..
-            } => Some((charge_point.clone(), *socket)),
-            _ => None,
-        };
+        let opened = matches!(input, Input::Opened { .. });
         let out = b.input(input);
         world.note(out);
-        if let Some((charge_point, socket)) = opened {
-            world
-                .handed
-                .retain(|w| w.charge_point != charge_point || w.socket == socket);
+        // The charger's former socket is dead once it opened another; what it was handed is said by it or by its end.
+        if opened {
             let live: Vec<Socket> = world.sockets.values().map(|s| Socket(*s)).collect();
             world.out.retain(|s, _| live.contains(s));
         }
@@ -339,10 +346,9 @@ proptest! {
     fn a_quiet_world_ends_all_repetition_and_all_memory(acts in prop::collection::vec(act(), 1..100)) {
         let mut b = Bench::new();
         let mut world = perform(&acts, &mut b);
-        for n in 0..2 {
-            if let Some(socket) = world.sockets.get(&n) {
-                b.input(Input::Closed { charge_point: charger(n), socket: Socket(*socket) });
-            }
+        let sockets = world.sockets.iter().map(|(n, socket)| (*n, Socket(*socket)));
+        for (n, socket) in sockets.chain(world.replaced.iter().copied()) {
+            b.input(Input::Closed { charge_point: charger(n), socket });
         }
         let said = b.input(Input::LinkUp);
         world.note(said);

@@ -1,7 +1,7 @@
 //! Links, leases, epochs, renewals.
 
 use super::bench::{LIFE, answers, intents, non_writes, notices, registers, renewals, unregisters, writes};
-use super::{Bench, SECOND, charger, command};
+use super::{Bench, MS, SECOND, charger, command};
 use crate::edge::{EdgeSettings, Failed, Input};
 use crate::ids::{Incarnation, Version};
 
@@ -128,6 +128,35 @@ fn a_failed_renewal_is_repeated() {
     b.input(Input::Failed(Failed::Renewal(request)));
     let again = renewals(&b.pass(SECOND));
     assert_eq!(again, [(request + 1, vec![charger(1)])]);
+}
+
+#[test]
+fn renewals_that_fail_are_repeated_after_a_pause_that_grows_until_one_succeeds() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.input(Input::LinkDown);
+    let (mut request, _) = renewals(&b.input(Input::LinkUp))[0];
+    let pause_of = |b: &mut Bench, request: &mut u64| {
+        assert!(
+            renewals(&b.input(Input::Failed(Failed::Renewal(*request)))).is_empty(),
+            "not at once"
+        );
+        let mut pause_ms = 0;
+        loop {
+            pause_ms += 100;
+            if let Some((next, _)) = renewals(&b.pass(100 * MS)).first() {
+                *request = *next;
+                return pause_ms;
+            }
+        }
+    };
+    let pauses: Vec<u64> = (0..7).map(|_| pause_of(&mut b, &mut request)).collect();
+    assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+    let lost = Vec::new();
+    b.input(Input::ConnectionsRenewed { request, lost });
+    b.input(Input::LinkDown);
+    (request, _) = renewals(&b.input(Input::LinkUp))[0];
+    assert_eq!(pause_of(&mut b, &mut request), 500);
 }
 
 #[test]

@@ -285,3 +285,18 @@ fn memory_is_kept_until_the_deadline_and_then_given_up() {
     b.pass(62 * SECOND);
     assert_eq!(b.machine.remembered(), 0);
 }
+
+#[test]
+fn what_another_charger_says_to_a_command_does_not_keep_it_from_being_written() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.connect(2, 11, 101);
+    b.answered(2, 1);
+    let record = b.routed(1, 1, 1000, 100);
+    assert_eq!(writes(&b.record(record)), [command(1)]);
+    b.wrote(1, 10, 1);
+    b.answered(1, 1);
+    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.pass(400 * SECOND);
+    assert_eq!(b.machine.remembered(), 0);
+}

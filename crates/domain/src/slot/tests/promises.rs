@@ -205,15 +205,13 @@ fn a_displaced_unsafe_command_stands_aside_and_its_outcome_is_given_up() {
         [Status::Delivered, Status::Sent]
     );
     assert_eq!(b.slot.devices[&charger(0)].normal, Some(next));
-    b.pass(24 * SECOND);
-    b.run_due();
+    b.live(24);
     assert_eq!(
         b.status(id),
         Status::Delivered,
         "grant, answer timeout and a lease are not over"
     );
-    b.pass(2 * SECOND);
-    b.run_due();
+    b.live(2);
     let progress = &b.command(id).progress;
     assert_eq!(
         (progress.status, progress.reason),
@@ -236,8 +234,7 @@ fn a_displaced_safe_command_is_due_at_once_its_attempt_spent() {
         Status::Delivered,
         "with no attempt left it stays until its timer"
     );
-    b.pass(11 * SECOND);
-    b.run_due();
+    b.live(11);
     assert_eq!(b.command(id).progress.reason, Some(FailureReason::NoAnswer));
 }
 

@@ -17,6 +17,19 @@ fn keeper() -> LeaseKeeper {
     keeper
 }
 
+fn place(topic: &str) -> Consumes {
+    Consumes {
+        topic: topic.to_owned(),
+        normal: 0,
+        urgent: 0,
+    }
+}
+
+/// Where the link of [`keeper`] wants the edge to consume.
+fn here() -> Consumes {
+    place("")
+}
+
 fn lease(request: u64, incarnation: u64, epoch: &str) -> Lease {
     Lease {
         request,
@@ -37,7 +50,7 @@ fn request_of(item: Option<UpItem>) -> u64 {
 /// A keeper with the life 7, taken at second 1.
 fn alive() -> LeaseKeeper {
     let mut keeper = keeper();
-    let request = request_of(keeper.due(SECOND, true, Version(0)));
+    let request = request_of(keeper.due(SECOND, Some(&here()), Version(0)));
     keeper.held(&lease(request, 7, "e1"));
     keeper
 }
@@ -45,10 +58,10 @@ fn alive() -> LeaseKeeper {
 #[test]
 fn no_life_is_taken_before_both_lanes_are_proven() {
     let mut keeper = keeper();
-    assert!(keeper.due(SECOND, false, Version(0)).is_none());
-    let request = request_of(keeper.due(SECOND, true, Version(0)));
+    assert!(keeper.due(SECOND, None, Version(0)).is_none());
+    let request = request_of(keeper.due(SECOND, Some(&here()), Version(0)));
     assert!(
-        keeper.due(2 * SECOND, true, Version(0)).is_none(),
+        keeper.due(2 * SECOND, Some(&here()), Version(0)).is_none(),
         "one request at a time"
     );
     let effects = keeper.held(&lease(request, 7, "e1"));
@@ -60,6 +73,7 @@ fn no_life_is_taken_before_both_lanes_are_proven() {
                 sent_us: SECOND,
                 until_us
             },
+            Effect::Published(here()),
             Effect::Taken(Incarnation(7))
         ]
     );
@@ -68,7 +82,7 @@ fn no_life_is_taken_before_both_lanes_are_proven() {
 #[test]
 fn a_lease_counts_from_the_sending_less_a_margin() {
     let mut keeper = alive();
-    let request = request_of(keeper.due(20 * SECOND, false, Version(9)));
+    let request = request_of(keeper.due(20 * SECOND, None, Version(9)));
     let effects = keeper.held(&lease(request, 7, "e1"));
     let until_us = 29 * SECOND + SECOND / 2;
     assert_eq!(
@@ -86,13 +100,13 @@ fn a_lease_counts_from_the_sending_less_a_margin() {
 #[test]
 fn a_lapsed_lease_is_never_renewed() {
     let mut keeper = alive();
-    let request = request_of(keeper.due(20 * SECOND, true, Version(0)));
+    let request = request_of(keeper.due(20 * SECOND, Some(&here()), Version(0)));
     let refused = LeaseRefused {
         request,
         superseded: false,
     };
     assert_eq!(keeper.refused(&refused).unwrap(), Some(Effect::Lapsed));
-    let item = keeper.due(20 * SECOND, true, Version(0)).unwrap().item;
+    let item = keeper.due(20 * SECOND, Some(&here()), Version(0)).unwrap().item;
     let expected = TakeIncarnation {
         request: request + 1,
         last_incarnation: 7,
@@ -113,7 +127,7 @@ fn a_newer_life_of_the_same_pod_id_is_fatal() {
 fn replies_to_nothing_asked_and_of_other_lives_change_nothing() {
     let mut keeper = alive();
     assert!(keeper.held(&lease(99, 7, "e1")).is_empty());
-    let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+    let request = request_of(keeper.due(20 * SECOND, None, Version(0)));
     assert!(keeper.held(&lease(request, 8, "e1")).is_empty());
     assert_eq!(keeper.incarnation(), Incarnation(7));
 }
@@ -121,30 +135,30 @@ fn replies_to_nothing_asked_and_of_other_lives_change_nothing() {
 #[test]
 fn a_changed_epoch_is_reported_after_the_renewal_and_followed_by_another() {
     let mut keeper = alive();
-    let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+    let request = request_of(keeper.due(20 * SECOND, None, Version(0)));
     let effects = keeper.held(&lease(request, 7, "e2"));
     assert_eq!(effects[1..], [Effect::Renewed, Effect::EpochChanged]);
     assert!(
-        keeper.due(20 * SECOND, false, Version(0)).is_none(),
+        keeper.due(20 * SECOND, None, Version(0)).is_none(),
         "others have yet to publish their floor"
     );
-    let request = request_of(keeper.due(23 * SECOND, false, Version(0)));
+    let request = request_of(keeper.due(23 * SECOND, None, Version(0)));
     assert_eq!(keeper.held(&lease(request, 7, "e2"))[1..], [Effect::Renewed]);
 }
 
 #[test]
 fn an_epoch_that_changed_while_the_lease_lapsed_is_reported_before_the_new_life_begins() {
     let mut keeper = alive();
-    let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+    let request = request_of(keeper.due(20 * SECOND, None, Version(0)));
     let lapsed = LeaseRefused {
         request,
         superseded: false,
     };
     assert!(matches!(keeper.refused(&lapsed), Ok(Some(Effect::Lapsed))));
-    let request = request_of(keeper.due(21 * SECOND, true, Version(0)));
+    let request = request_of(keeper.due(21 * SECOND, Some(&here()), Version(0)));
     let effects = keeper.held(&lease(request, 9, "e2"));
     assert_eq!(
-        effects[1..],
+        effects[2..],
         [Effect::EpochChanged, Effect::Taken(Incarnation(9))]
     );
 }
@@ -152,10 +166,10 @@ fn an_epoch_that_changed_while_the_lease_lapsed_is_reported_before_the_new_life_
 #[test]
 fn a_failed_request_is_repeated_soon_and_a_missing_reply_is_noticed() {
     let mut keeper = alive();
-    let request = request_of(keeper.due(20 * SECOND, false, Version(0)));
+    let request = request_of(keeper.due(20 * SECOND, None, Version(0)));
     assert!(keeper.failed(request, 20 * SECOND));
-    assert!(keeper.due(20 * SECOND, false, Version(0)).is_none());
-    request_of(keeper.due(21 * SECOND, false, Version(0)));
+    assert!(keeper.due(20 * SECOND, None, Version(0)).is_none());
+    request_of(keeper.due(21 * SECOND, None, Version(0)));
     assert!(!keeper.is_unanswered(24 * SECOND));
     assert!(keeper.is_unanswered(25 * SECOND));
     assert!(!keeper.failed(3, 0), "a renewal of connections");
@@ -172,7 +186,61 @@ fn a_new_link_says_which_life_goes_on() {
         (7, 7, 5)
     );
     assert!(
-        keeper.due(30 * SECOND, true, Version(0)).is_none(),
+        keeper.due(30 * SECOND, Some(&here()), Version(0)).is_none(),
         "not before the placement"
+    );
+}
+
+/// The place that a renewal names.
+fn named(item: Option<UpItem>) -> Option<String> {
+    match item.and_then(|i| i.item) {
+        Some(up_item::Item::RenewLease(renew)) => renew.consumes.map(|place| place.topic),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_renewal_names_the_proven_place_and_one_is_due_at_once_when_the_pod_has_moved() {
+    let mut keeper = alive();
+    let there = place("commands-down-shard-9");
+    assert!(keeper.due(2 * SECOND, Some(&here()), Version(0)).is_none());
+    keeper.placed(&Placement {
+        topic: there.topic.clone(),
+        ..Placement::default()
+    });
+    assert_eq!(
+        named(keeper.due(2 * SECOND, Some(&here()), Version(0))).as_deref(),
+        Some(""),
+        "still there"
+    );
+    assert!(keeper.due(2 * SECOND + 1, None, Version(0)).is_none());
+    let item = keeper.due(2 * SECOND + 2, Some(&there), Version(0)).unwrap();
+    let request = request_of(Some(item.clone()));
+    assert_eq!(named(Some(item)), Some(there.topic.clone()));
+    assert!(
+        keeper.due(2 * SECOND + 3, Some(&there), Version(0)).is_none(),
+        "said once"
+    );
+    let effects = keeper.held(&lease(request, 7, "e1"));
+    assert!(effects.contains(&Effect::Published(there.clone())), "{effects:?}");
+    assert_eq!(
+        named(keeper.due(6 * SECOND, None, Version(0))),
+        None,
+        "what is published stays"
+    );
+}
+
+#[test]
+fn a_life_is_taken_only_where_its_router_publishes() {
+    let mut keeper = keeper();
+    keeper.placed(&Placement {
+        topic: "commands-down-shard-9".to_owned(),
+        ..Placement::default()
+    });
+    assert!(keeper.due(SECOND, Some(&here()), Version(0)).is_none());
+    assert!(
+        keeper
+            .due(SECOND, Some(&place("commands-down-shard-9")), Version(0))
+            .is_some()
     );
 }

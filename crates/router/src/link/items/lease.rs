@@ -1,6 +1,8 @@
 //! The pod's lease: taken, renewed, given up.
 
+use domain::dispatch::Consumes;
 use domain::ids::{Incarnation, Version};
+use domain::topics::shard_of_topic;
 use store::{Mark, Renewal, TakeReply, Taking};
 use wire::gateway::link::v1::{Goodbye, Lease, LeaseRefused, RenewLease, TakeIncarnation, down_item, failed};
 
@@ -42,13 +44,10 @@ pub(super) async fn take(engine: &Engine, peer: &Peer, take: &TakeIncarnation) -
 pub(super) async fn renew(engine: &Engine, peer: &Peer, renew: &RenewLease) -> Answer {
     let incarnation = Incarnation(renew.incarnation);
     let floor = Version(renew.floor_version);
-    let renewed = engine.store.renew_lease(
-        &peer.pod,
-        incarnation,
-        floor,
-        &renew.store_epoch,
-        Some(&peer.consumes),
-    );
+    let place = place(renew);
+    let renewed = engine
+        .store
+        .renew_lease(&peer.pod, incarnation, floor, &renew.store_epoch, place.as_ref());
     match renewed.await {
         Ok(reply) => match reply.value {
             Renewal::Renewed { expires } => {
@@ -67,6 +66,21 @@ pub(super) async fn renew(engine: &Engine, peer: &Peer, renew: &RenewLease) -> A
             Answer::failed(failed::What::Request(renew.request))
         }
     }
+}
+
+/// Where the edge consumes for certain, since canaries of late came round there. A pod that moves names the new
+/// place only then; until it does, records go where its lease says, which it still consumes.
+fn place(renew: &RenewLease) -> Option<Consumes> {
+    let place = renew.consumes.as_ref()?;
+    if shard_of_topic(&place.topic).is_none() {
+        tracing::warn!(topic = place.topic, "an edge claims to consume what is no shard");
+        return None;
+    }
+    Some(Consumes {
+        topic: place.topic.clone(),
+        normal: place.normal_partition,
+        urgent: place.urgent_partition,
+    })
 }
 
 /// The edge drains: nothing is sent to it any more. If the mark is lost, the broken link or the lapsed lease
@@ -102,4 +116,34 @@ fn refused(request: u64, superseded: bool) -> down_item::Item {
 
 fn remaining_ms(expires_us: u64, now_us: u64) -> u32 {
     u32::try_from(expires_us.saturating_sub(now_us) / 1_000).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::gateway::link::v1::Placement;
+
+    use super::*;
+
+    fn renewal(topic: Option<&str>) -> RenewLease {
+        let consumes = topic.map(|topic| Placement {
+            topic: topic.into(),
+            normal_partition: 1,
+            urgent_partition: 9,
+            link_number: 4,
+        });
+        RenewLease {
+            consumes,
+            ..RenewLease::default()
+        }
+    }
+
+    #[test]
+    fn a_lease_names_a_new_place_only_once_the_edge_says_that_it_consumes_there() {
+        assert_eq!(place(&renewal(None)), None, "what is published stays");
+        let there = place(&renewal(Some("commands-down-shard-3"))).unwrap();
+        let expected = ("commands-down-shard-3", 1, 9);
+        assert_eq!((there.topic.as_str(), there.normal, there.urgent), expected);
+        assert_eq!(place(&renewal(Some("ocpp-events-up"))), None);
+        assert_eq!(place(&renewal(Some(""))), None);
+    }
 }

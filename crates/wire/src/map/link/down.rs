@@ -51,6 +51,19 @@ pub fn input(item: &down_item::Item) -> Result<Option<Input>, WireError> {
     Ok(Some(input))
 }
 
+/// The charger that an item about a command names, if it names one: its input then goes nowhere else.
+#[must_use]
+pub fn charge_point_of(item: &down_item::Item) -> Option<ChargePointId> {
+    let text = match item {
+        down_item::Item::Grant(g) => &g.charge_point_id,
+        down_item::Item::IntentRefused(r) => &r.charge_point_id,
+        down_item::Item::NonWriteConfirmed(c) => &c.charge_point_id,
+        down_item::Item::AnswerConfirmed(c) => &c.charge_point_id,
+        _ => return None,
+    };
+    ChargePointId::parse(text).ok()
+}
+
 /// What could not be applied. The number of a request may also be that of a lease, which its sender knows.
 pub fn failed(f: &link::Failed) -> Result<Failed, WireError> {
     Ok(match f.what.as_ref().ok_or(WireError::Missing("what"))? {
@@ -81,13 +94,16 @@ mod tests {
             command_id: id.to_string(),
             nonce: 7,
             write_before_us: 99,
+            charge_point_id: "CP-1".to_owned(),
         };
         let expected = Input::Grant {
             id,
             nonce: Nonce(7),
             write_before: Micros(99),
         };
-        assert_eq!(input(&down_item::Item::Grant(grant)), Ok(Some(expected)));
+        let grant = down_item::Item::Grant(grant);
+        assert_eq!(input(&grant), Ok(Some(expected)));
+        assert_eq!(charge_point_of(&grant), ChargePointId::parse("CP-1").ok());
     }
 
     #[test]

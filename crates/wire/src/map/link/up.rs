@@ -143,6 +143,7 @@ fn about(
         id: d.id,
         event,
         answer: None,
+        charge_point: None,
     })
 }
 
@@ -151,11 +152,11 @@ fn answered(a: &ChargerAnswer) -> Result<EventInput, WireError> {
         charger_answer::Answer::ResultJson(json) => Answer::Result(json.clone()),
         charger_answer::Answer::ErrorJson(json) => Answer::Error(json.clone()),
     };
-    let id = id("command_id", CommandId::parse(&a.command_id))?;
     Ok(EventInput {
-        id,
+        id: id("command_id", CommandId::parse(&a.command_id))?,
         event: Event::open(EventKind::Answer),
         answer: Some(answer),
+        charge_point: Some(id("charge_point_id", ChargePointId::parse(&a.charge_point_id))?),
     })
 }
 
@@ -255,7 +256,8 @@ mod tests {
             EventInput {
                 id: dispatch().id,
                 event: fenced,
-                answer: None
+                answer: None,
+                charge_point: None,
             }
         );
         let non_write = there_and_back(Item::NonWrite {
@@ -310,6 +312,7 @@ mod tests {
                 answer: answer.clone(),
             });
             assert_eq!((read.id, read.answer), (id, Some(answer)));
+            assert_eq!(read.charge_point, Some(dispatch().charge_point));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Records survive the way from the router to the edge, and results say how a command ended.
 
-use domain::command::{Deadline, FailureReason, Progress, Request, Status};
+use domain::command::{AttemptOutcome, Deadline, FailureReason, Progress, Request, Status};
 use domain::ids::Slot;
 use proptest::prelude::*;
 
@@ -25,6 +25,7 @@ pub(crate) fn ended_command() -> Command {
             answer_timeout_us: 10_000_000,
             deadline: Deadline::After(300_000_000),
             idempotency: None,
+            replay_of: None,
         },
         created: Micros(1_000_000),
         deadline: Micros(301_000_000),
@@ -42,6 +43,24 @@ pub(crate) fn ended_command() -> Command {
             ..Progress::accepted()
         },
     }
+}
+
+/// Its attempts.
+pub(crate) fn attempts() -> Vec<Attempt> {
+    let attempt = |number, outcome| Attempt {
+        number,
+        at: Micros(2_000_000 * u64::from(number)),
+        route: Route {
+            pod: PodId::parse("edge-0").unwrap(),
+            incarnation: Incarnation(5),
+            version: Version(75 + u64::from(number)),
+        },
+        outcome,
+    };
+    vec![
+        attempt(1, AttemptOutcome::Displaced),
+        attempt(2, AttemptOutcome::Unknown),
+    ]
 }
 
 #[test]
@@ -116,7 +135,20 @@ fn notes_and_canaries_arrive_as_they_left() {
 
 #[test]
 fn a_dead_letter_tells_how_the_command_ended_and_where_it_last_went() {
-    let letter = dead_letter(&ended_command());
+    let mut command = ended_command();
+    let replayed = CommandId::new(7, [7; 10], Slot(9));
+    command.request.replay_of = Some(replayed);
+    let letter = dead_letter(&command, &attempts());
+    let told: Vec<_> = letter
+        .attempts
+        .iter()
+        .map(|a| (a.number, a.at_us, a.version, a.outcome.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [(1, 2_000_000, 76, "DISPLACED"), (2, 4_000_000, 77, "UNKNOWN")]
+    );
+    assert_eq!(letter.replay_of, replayed.to_string());
     let result = letter.result.unwrap();
     assert_eq!(
         (result.state.as_str(), result.reason.as_str()),

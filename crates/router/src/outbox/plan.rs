@@ -1,0 +1,187 @@
+//! Which slot is drained next, without I/O: slots that were woken take their turns, a few at a time and each by
+//! itself, so that none waits for the slowest; one whose drain failed rests first, however often it is woken.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use domain::ids::Slot;
+use tokio::time::Instant;
+
+/// How long a slot rests after its first failed drain; each further one doubles it.
+const REST: Duration = Duration::from_millis(250);
+/// No rest is longer: so much later at most does a slot notice that Kafka or the store is back.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// Nothing is left, or somebody else drains the slot.
+    Empty,
+    /// There may be more.
+    More,
+    /// Something could not leave.
+    Stuck,
+}
+
+/// The turns of all slots.
+#[derive(Debug)]
+pub(super) struct Plan {
+    slots: Vec<Turn>,
+    waiting: VecDeque<Slot>,
+    draining: usize,
+    at_a_time: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Turn {
+    state: State,
+    /// Drains that failed in a row.
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Waiting,
+    Draining {
+        woken: bool,
+    },
+    Resting {
+        until: Instant,
+    },
+}
+
+impl Plan {
+    /// A plan for so many slots, of which so many are drained at a time.
+    pub(super) fn new(slots: u16, at_a_time: usize) -> Self {
+        Self {
+            slots: vec![Turn::default(); usize::from(slots)],
+            waiting: VecDeque::new(),
+            draining: 0,
+            at_a_time,
+        }
+    }
+
+    /// There is something in this slot.
+    pub(super) fn wake(&mut self, slot: Slot) {
+        let Some(turn) = self.slots.get_mut(usize::from(slot.0)) else {
+            return;
+        };
+        match &mut turn.state {
+            State::Idle => {
+                turn.state = State::Waiting;
+                self.waiting.push_back(slot);
+            }
+            State::Draining { woken } => *woken = true,
+            State::Waiting | State::Resting { .. } => {}
+        }
+    }
+
+    /// The slot whose drain begins now, if there is room for one.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<Slot> {
+        self.end_rests(now);
+        if self.draining >= self.at_a_time {
+            return None;
+        }
+        let slot = self.waiting.pop_front()?;
+        self.slots[usize::from(slot.0)].state = State::Draining { woken: false };
+        self.draining += 1;
+        Some(slot)
+    }
+
+    /// A drain that began has ended. `jitter`, 0 to 1, shortens the rest by up to a half.
+    pub(super) fn ended(&mut self, slot: Slot, how: Drained, now: Instant, jitter: f64) {
+        let turn = &mut self.slots[usize::from(slot.0)];
+        let woken = matches!(turn.state, State::Draining { woken: true });
+        self.draining -= 1;
+        if how == Drained::Stuck {
+            let rest = REST.saturating_mul(1 << turn.failures.min(8)).min(LONGEST_REST);
+            turn.failures += 1;
+            let until = now + rest.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0);
+            turn.state = State::Resting { until };
+            return;
+        }
+        turn.failures = 0;
+        turn.state = State::Idle;
+        if woken || how == Drained::More {
+            self.wake(slot);
+        }
+    }
+
+    /// When the next rest ends.
+    pub(super) fn next_end_of_rest(&self) -> Option<Instant> {
+        let ends = self.slots.iter().filter_map(|turn| match turn.state {
+            State::Resting { until } => Some(until),
+            _ => None,
+        });
+        ends.min()
+    }
+
+    fn end_rests(&mut self, now: Instant) {
+        for (n, turn) in (0_u16..).zip(&mut self.slots) {
+            if matches!(turn.state, State::Resting { until } if until <= now) {
+                turn.state = State::Waiting;
+                self.waiting.push_back(Slot(n));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(plan: &mut Plan, now: Instant) -> Vec<u16> {
+        std::iter::from_fn(|| plan.begin(now)).map(|s| s.0).collect()
+    }
+
+    #[test]
+    fn a_slot_that_is_done_makes_room_at_once_whatever_the_slowest_does() {
+        let (mut plan, now) = (Plan::new(9, 2), Instant::now());
+        (0..5).for_each(|n| plan.wake(Slot(n)));
+        assert_eq!(begun(&mut plan, now), [0, 1]);
+        plan.ended(Slot(1), Drained::Empty, now, 0.0);
+        assert_eq!(begun(&mut plan, now), [2]);
+        plan.ended(Slot(2), Drained::More, now, 0.0);
+        assert_eq!(begun(&mut plan, now), [3], "who has more queues up again");
+        plan.ended(Slot(3), Drained::Empty, now, 0.0);
+        plan.ended(Slot(0), Drained::Empty, now, 0.0);
+        assert_eq!(begun(&mut plan, now), [4, 2]);
+    }
+
+    #[test]
+    fn a_wake_during_a_drain_is_not_lost_and_no_slot_is_drained_twice_at_a_time() {
+        let (mut plan, now) = (Plan::new(2, 2), Instant::now());
+        plan.wake(Slot(0));
+        assert_eq!(begun(&mut plan, now), [0]);
+        plan.wake(Slot(0));
+        plan.wake(Slot(7));
+        assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
+        plan.ended(Slot(0), Drained::Empty, now, 0.0);
+        assert_eq!(begun(&mut plan, now), [0]);
+    }
+
+    #[test]
+    fn a_stuck_slot_rests_ever_longer_up_to_a_bound_however_often_it_is_woken() {
+        let (mut plan, mut now) = (Plan::new(1, 1), Instant::now());
+        plan.wake(Slot(0));
+        let mut rests = Vec::new();
+        for _ in 0..6 {
+            assert_eq!(begun(&mut plan, now), [0]);
+            plan.ended(Slot(0), Drained::Stuck, now, 0.0);
+            plan.wake(Slot(0));
+            assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
+            let until = plan.next_end_of_rest().unwrap();
+            rests.push((until - now).as_millis());
+            now = until;
+        }
+        assert_eq!(rests, [250, 500, 1_000, 2_000, 2_000, 2_000]);
+        assert_eq!(begun(&mut plan, now), [0]);
+        plan.ended(Slot(0), Drained::Empty, now, 0.0);
+        plan.wake(Slot(0));
+        assert_eq!(begun(&mut plan, now), [0]);
+        plan.ended(Slot(0), Drained::Stuck, now, 1.0);
+        assert_eq!((plan.next_end_of_rest().unwrap() - now).as_millis(), 125);
+    }
+}
