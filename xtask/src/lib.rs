@@ -4,6 +4,7 @@
 //! product needs at run time.
 
 pub mod bench;
+pub mod chaos;
 pub mod ci;
 pub mod demo;
 pub mod guard;
@@ -11,6 +12,7 @@ pub mod interrupt;
 pub mod net;
 pub mod parts;
 pub mod progress;
+pub mod sim;
 pub mod stack;
 pub mod supervise;
 pub mod test;

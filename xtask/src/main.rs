@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::interrupt::{Interrupt, Interrupted};
-use xtask::{bench, ci, demo, guard, progress, stack, test, tidy};
+use xtask::{bench, chaos, ci, demo, guard, progress, sim, stack, test, tidy};
 
 /// Automation of the Holdfast repository.
 #[derive(Debug, Parser)]
@@ -23,6 +23,10 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Formatting, lints and every ring of tests.
     Test(test::TestArgs),
+    /// The whole gateway under faults drawn by seed, and a checker that trusts nobody.
+    Chaos(Box<chaos::ChaosArgs>),
+    /// The delivery protocol simulated over many seeds, then its small case exhaustively.
+    Sim(sim::SimArgs),
     /// What continuous integration runs once the machine has its tools.
     Ci(ci::CiArgs),
     /// Checks of the repository's own rules: headers, fences, lengths.
@@ -77,6 +81,12 @@ async fn run(command: Command) -> Result<u8> {
         }
         Command::Bench(args) => interrupt.ends(Box::pin(bench::run(&args))).await,
         Command::Test(args) => interrupt.ends(test::run(&args)).await,
+        Command::Chaos(args) => {
+            interrupt
+                .second_ends(Box::pin(chaos::run(&args, &interrupt)))
+                .await
+        }
+        Command::Sim(args) => interrupt.ends(sim::run(&args)).await,
         Command::Ci(args) => interrupt.ends(ci::run(&args)).await,
         Command::Tidy(args) => interrupt.ends(tidy::run(&args)).await,
         Command::Stack(args) => stack::run(args, &interrupt).await,

@@ -100,6 +100,21 @@ async fn all_whole(program: &RedisProgram, addresses: &[SocketAddr], replicas: u
     }
 }
 
+/// Waits until the nodes that live hold a killed master for failed, and a replica of it leads.
+pub async fn until_failed_over(program: &RedisProgram, killed: SocketAddr, asked: SocketAddr) {
+    let killed = killed.to_string();
+    until_says(program, asked, &["cluster", "nodes"], |text| {
+        let has = |line: &&str, flag: &str| {
+            let flags = line.split_whitespace().nth(2).unwrap_or_default();
+            flags.split(',').any(|one| one == flag)
+        };
+        let failed = |line: &&str| has(line, "fail") || has(line, "fail?");
+        let leading = text.lines().filter(|line| has(line, "master") && !failed(line));
+        leading.count() == NODES && text.lines().any(|line| line.contains(&killed) && failed(&line))
+    })
+    .await;
+}
+
 /// Asks a server until its answer is as wanted.
 pub(super) async fn until_says(
     program: &RedisProgram,

@@ -1,6 +1,6 @@
 //! A primary with two replicas, watched by three Sentinels that promote a replica when the primary is gone.
 //!
-//! Every server takes writes only while a replica acknowledges, which is what durability `replicated` asks for.
+//! Every server takes writes only while a replica listens, which durability `replicated` asks for.
 //! Left out: who kills what.
 
 use std::net::SocketAddr;

@@ -29,6 +29,17 @@ pub struct Guarded {
     pid_file: Option<PathBuf>,
 }
 
+/// How a command ended and what it said.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
 /// Names the program that has the `guard` subcommand, for tests whose own executable is another one.
 ///
 /// Only the first call counts.
@@ -145,6 +156,19 @@ impl Guarded {
 
     /// Runs to the end and returns standard output; a failure carries standard error.
     pub async fn output(&self) -> Result<String> {
+        let Outcome { status, out, err } = self.outcome().await?;
+        if !status.success() {
+            bail!(
+                "{} failed ({status}):\n{}",
+                self.describe(),
+                super::tail::last_lines(&format!("{out}{err}"), 20)
+            );
+        }
+        Ok(out)
+    }
+
+    /// Runs to the end, for those whose exit code is part of the answer.
+    pub async fn outcome(&self) -> Result<Outcome> {
         let mut child = self.spawn(Stdio::piped(), Stdio::piped())?;
         let _held = child.stdin.take();
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -152,19 +176,9 @@ impl Guarded {
         let read_out = async { read_all(stdout.as_mut(), &mut out).await };
         let read_err = async { read_all(stderr.as_mut(), &mut err).await };
         let (status, (), ()) = tokio::try_join!(async { Ok(child.wait().await?) }, read_out, read_err)?;
-        if !status.success() {
-            let text = format!(
-                "{}{}",
-                String::from_utf8_lossy(&out),
-                String::from_utf8_lossy(&err)
-            );
-            bail!(
-                "{} failed ({status}):\n{}",
-                self.describe(),
-                super::tail::last_lines(&text, 20)
-            );
-        }
-        Ok(String::from_utf8_lossy(&out).into_owned())
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let (out, err) = (text(out), text(err));
+        Ok(Outcome { status, out, err })
     }
 
     /// The command as one would type it.

@@ -1,0 +1,197 @@
+//! Invariants 9, 10 and 11: versions, leases and registrations.
+
+use serde_json::json;
+
+use crate::story::{LINK, Link, Story, redis, safe};
+
+/// The same charger, later, at another edge.
+const MOVED: Link = Link {
+    edge: "edge-2",
+    socket: 5,
+    version: 200,
+    ..LINK
+};
+
+/// The charger moves while its old socket still stands; the old edge hears of it later.
+fn moved() -> Story {
+    let mut story = Story::new();
+    story.lease("edge-2", 500, 1_000_000);
+    story.connect(MOVED, 5_000);
+    story.line(
+        "edge-1",
+        5_500,
+        "close",
+        json!({"cp": "cp-1", "socket": 1, "why": "kicked"}),
+    );
+    story.line(
+        "router-1",
+        5_600,
+        "unregistered",
+        json!({"cp": "cp-1", "inc": 10, "version": 100, "applied": false, "now_us": redis(5_600)}),
+    );
+    story
+}
+
+#[test]
+fn a_version_that_grows_passes() {
+    moved().shows(9);
+}
+
+#[test]
+fn a_version_that_does_not_grow_is_flagged() {
+    for version in [100, 99] {
+        let mut story = moved();
+        story.edit("registered", |l| {
+            let second = l["pod"] == "edge-2";
+            if second {
+                l["version"] = json!(version);
+            }
+            second
+        });
+        story.drop(|l| l["ev"] == "unregistered");
+        story.breaks(9);
+    }
+}
+
+#[test]
+fn a_registration_that_is_answered_again_is_no_new_version() {
+    let mut story = Story::new();
+    story.connect(LINK, 4_000);
+    let report = story.check();
+    assert_eq!(report.violations, 0, "{}", report.table());
+    assert!(!report.exercised.contains(&9));
+}
+
+/// A lease lapses under a charger, and the edge goes on in a new life.
+fn lapse() -> Story {
+    let mut story = Story::new();
+    story.deliver(safe("c-1"), 2_000);
+    story.line("edge-1", 12_000, "lapsed", json!({"inc": 10}));
+    story
+}
+
+#[test]
+fn an_edge_that_stops_writing_with_its_lease_passes() {
+    lapse().shows(10);
+}
+
+#[test]
+fn a_write_after_the_lease_is_flagged() {
+    let mut by_itself = lapse();
+    by_itself.edit("write", |l| {
+        l["lease_until_m_us"] = json!(1_900_000);
+        true
+    });
+    by_itself.breaks(10);
+    let mut by_the_lapse = lapse();
+    by_the_lapse.edit("lapsed", |l| {
+        l["m_us"] = json!(1_500_000);
+        true
+    });
+    by_the_lapse.breaks(10);
+    let mut without = lapse();
+    without.edit("write", |l| {
+        l["inc"] = json!(11);
+        true
+    });
+    without.breaks(10);
+}
+
+#[test]
+fn a_pause_between_check_and_write_is_a_declared_bound() {
+    let mut story = lapse();
+    story.edit("write", |l| {
+        l["lease_until_m_us"] = json!(1_200_000);
+        true
+    });
+    story.fault("pause", "edge-1", 1_100, 2_009);
+    story.shows(10);
+}
+
+#[test]
+fn a_displaced_version_may_write_until_the_kick_and_no_longer() {
+    let write_at = |ms: u64| {
+        let mut story = moved();
+        story.drop(|l| l["ev"] == "close");
+        story.accept(safe("c-1"), ms - 10);
+        let dispatch = story.dispatch(safe("c-1"), LINK, 1, ms - 5);
+        story.write(safe("c-1"), LINK, dispatch, 1, ms);
+        story
+    };
+    write_at(6_000).shows(10);
+    write_at(12_000).breaks(10);
+    let mut disturbed = write_at(12_000);
+    disturbed.fault("stall", "kafka", 6_000, 11_000);
+    disturbed.shows(10);
+}
+
+#[test]
+fn a_write_by_a_version_that_its_own_edge_knows_to_be_old_is_flagged() {
+    let mut story = Story::new();
+    let newer = Link {
+        socket: 2,
+        version: 300,
+        ..LINK
+    };
+    story.connect(newer, 3_000);
+    story.accept(safe("c-1"), 3_490);
+    let dispatch = story.dispatch(safe("c-1"), LINK, 1, 3_495);
+    story.write(safe("c-1"), LINK, dispatch, 1, 3_500);
+    story.breaks(10);
+}
+
+#[test]
+fn an_old_socket_that_leaves_the_newer_registration_alone_passes() {
+    moved().shows(11);
+}
+
+#[test]
+fn an_old_socket_that_ends_without_a_word_to_the_store_counts_as_well() {
+    let mut story = moved();
+    story.drop(|l| l["ev"] == "unregistered");
+    story.shows(11);
+    story.drop(|l| l["ev"] == "close");
+    assert!(!story.check().exercised.contains(&11));
+}
+
+#[test]
+fn an_old_socket_that_removes_the_newer_registration_is_flagged() {
+    let mut story = moved();
+    story.edit("unregistered", |l| {
+        l["applied"] = json!(true);
+        true
+    });
+    story.breaks(11);
+    // Without a Redis time it takes more than a second between the two lines.
+    story.edit("unregistered", |l| {
+        l["now_us"] = json!(null);
+        true
+    });
+    assert_eq!(story.check().violations, 0);
+    story.edit("unregistered", |l| {
+        l["m_us"] = json!(7_000_000);
+        true
+    });
+    story.breaks(11);
+}
+
+#[test]
+fn a_connected_charger_that_the_store_does_not_know_at_the_end_is_flagged() {
+    let device = |con: &str| {
+        let mut story = moved();
+        story.healed(6_000, 7_000);
+        story.line("faults", 8_000, "dumped", json!({}));
+        // The end of the run ends the connection, which the dump cannot know.
+        story.seen("cp-1", 9_000, "disconnected", json!({}));
+        story
+            .dump
+            .push(json!({"key": "hf:{s1}:d:cp-1", "type": "hash", "ttl_ms": -1,
+            "value": {"con": con, "ver": "200", "pod": "edge-2"}}));
+        story
+    };
+    device("1").shows(11);
+    device("0").breaks(11);
+    let mut gone = device("1");
+    gone.dump.last_mut().unwrap()["key"] = json!("hf:{s1}:d:cp-2");
+    gone.breaks(11);
+}

@@ -1,0 +1,287 @@
+//! The judge at the store: what a script was asked, what was there before, and what is there after it.
+
+use domain::command::{Deadline, Request, Status};
+use domain::ids::{ChargePointId, CommandId, Micros, Version};
+use domain::slot::{AcceptRefusal, AcceptReply, Device, RegisterReply, Registration, SlotModel};
+
+use super::events::Applied;
+use super::{Book, Judge, is_end};
+use crate::world::{Data, Op, RenewReply, Said, TakeReply, short};
+
+/// What a script was asked, and what it found.
+pub(crate) enum Before {
+    Accept {
+        request: Box<Request>,
+        open: usize,
+    },
+    Register(Box<Registration>),
+    Unregister {
+        charge_point: ChargePointId,
+        version: Version,
+        incarnation: u64,
+        device: Option<Device>,
+    },
+    Apply(Vec<Applied>),
+    RunDue {
+        due: Vec<(CommandId, Micros, Status)>,
+    },
+    Lease {
+        pod: usize,
+    },
+    Other(&'static str),
+}
+
+impl Before {
+    /// What the trace says of it.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Accept { request, .. } => format!(
+                "accept {} {:?} {:?} for {}",
+                short(request.id),
+                request.class,
+                request.priority,
+                request.charge_point
+            ),
+            Self::Register(r) => format!("register {} by {} seq {}", r.charge_point, r.pod, r.sequence),
+            Self::Unregister {
+                charge_point,
+                version,
+                ..
+            } => {
+                format!("unregister {charge_point} v{}", version.0 % 100_000_000)
+            }
+            Self::Apply(events) => {
+                let one = |a: &Applied| {
+                    let dispatch = a.event.dispatch.0 % 100_000_000;
+                    format!("{:?} {}@{dispatch}", a.event.kind, short(a.id))
+                };
+                events.iter().map(one).collect::<Vec<_>>().join(", ")
+            }
+            Self::RunDue { .. } => "run due".to_owned(),
+            Self::Lease { pod } => format!("lease of edge {pod}"),
+            Self::Other(name) => (*name).to_owned(),
+        }
+    }
+}
+
+impl Judge {
+    /// Looks before a script runs.
+    pub(crate) fn before(&self, op: &Op, data: &Data) -> Before {
+        match op {
+            Op::Accept(request) => Before::Accept {
+                open: open_of(data, &request.charge_point),
+                request: request.clone(),
+            },
+            Op::Register(registration) => Before::Register(registration.clone()),
+            Op::Unregister(charge_point, incarnation, version) => Before::Unregister {
+                charge_point: charge_point.clone(),
+                version: *version,
+                incarnation: incarnation.0,
+                device: data.device(charge_point).cloned(),
+            },
+            Op::Apply(_, inputs) => Before::Apply(inputs.iter().map(|i| Applied::of(i, data)).collect()),
+            Op::RunDue(slot, _) => Before::RunDue {
+                due: due_of(&data.slots[*slot]),
+            },
+            Op::Take { pod, .. } | Op::RenewLease { pod, .. } => Before::Lease { pod: *pod },
+            other => Before::Other(name(other)),
+        }
+    }
+
+    /// Looks after it ran.
+    pub(crate) fn after(&mut self, before: &Before, said: &Said, data: &Data, now: Micros) {
+        match (before, said) {
+            (Before::Accept { request, open }, Said::Accepted(reply)) => {
+                self.judge_accept(request, *open, reply, data, now);
+            }
+            (Before::Register(r), Said::Registered(RegisterReply::Registered { version, .. })) => {
+                self.judge_version(r, *version);
+            }
+            (
+                Before::Unregister {
+                    charge_point,
+                    version,
+                    incarnation,
+                    device,
+                },
+                _,
+            ) => {
+                let named = (*version, *incarnation);
+                self.judge_old_socket(charge_point, named, device.as_ref(), data);
+            }
+            (Before::Apply(events), Said::Applied(_)) => self.judge_events(events, data),
+            (Before::RunDue { due }, Said::Due { handled, .. }) => self.judge_timers(due, handled, now),
+            (Before::Lease { pod }, said) => self.note_lease(*pod, said, now),
+            _ => {}
+        }
+    }
+
+    /// Whoever handles timers handles due ones only, be it for another router.
+    fn judge_timers(&mut self, due: &[(CommandId, Micros, Status)], handled: &[CommandId], now: Micros) {
+        for id in handled {
+            let found = due.iter().find(|(other, ..)| other == id);
+            let was_due = found.is_some_and(|(_, at, _)| *at <= now);
+            self.check(24, was_due, || {
+                format!("a timer of {id} was handled that was not due")
+            });
+            if found.is_some_and(|(.., status)| *status == Status::Sent) {
+                self.exercise(17);
+            }
+        }
+    }
+
+    /// Until when a life may write, by the judge's own reckoning.
+    fn note_lease(&mut self, pod: usize, said: &Said, now: Micros) {
+        let end = now.plus(self.settings.pod_lease_us);
+        match said {
+            Said::Taken(TakeReply::Taken(incarnation, _)) => {
+                self.leases.insert((pod, incarnation.0), end);
+            }
+            Said::LeaseRenewed(RenewReply::Renewed(_)) => {
+                let last = self.leases.range_mut((pod, 0)..=(pod, u64::MAX)).next_back();
+                if let Some((_, lease)) = last {
+                    *lease = end;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn judge_accept(
+        &mut self,
+        request: &Request,
+        open: usize,
+        reply: &AcceptReply,
+        data: &Data,
+        now: Micros,
+    ) {
+        let id = request.id;
+        let most = self.settings.max_open_per_charger as usize;
+        match reply {
+            AcceptReply::Accepted { .. } => {
+                self.check(19, open < most, || {
+                    format!("{id} was accepted as number {} of {most}", open + 1)
+                });
+                self.open_book(request, data, now);
+            }
+            AcceptReply::Refused(AcceptRefusal::QueueFull(_)) => {
+                let kept = data.command(id).is_some();
+                self.check(19, open >= most && !kept, || {
+                    format!("{id} was refused as number {}", open + 1)
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn open_book(&mut self, request: &Request, data: &Data, now: Micros) {
+        let deadline = match request.deadline {
+            Deadline::After(us) => now.plus(us),
+            Deadline::At { at, .. } => at,
+        };
+        debug_assert!(data.command(request.id).is_some(), "an accepted command is there");
+        self.last_deadline = self.last_deadline.max(deadline);
+        let registrations = self
+            .versions
+            .get(&request.charge_point)
+            .map_or(0, |v| v.registrations);
+        let book = Book {
+            charge_point: request.charge_point.clone(),
+            class: request.class,
+            priority: request.priority,
+            max_attempts: request.max_attempts,
+            deadline,
+            registrations_before: registrations,
+            promised: false,
+            writes: Vec::new(),
+            received: 0,
+            replies: Vec::new(),
+            end: None,
+            results: 0,
+            dead_letters: 0,
+        };
+        self.commands.insert(request.id, book);
+    }
+
+    /// Versions only grow; a repeated registration is answered as before.
+    fn judge_version(&mut self, r: &Registration, version: Version) {
+        let of = self.versions.entry(r.charge_point.clone()).or_default();
+        let who = (r.pod.to_string(), r.incarnation.0, r.sequence.0);
+        let highest = of.highest;
+        let repeated = of.given.get(&who) == Some(&version);
+        if version > highest {
+            of.highest = version;
+            of.registrations += 1;
+        }
+        of.given.insert(who, version);
+        let charge_point = &r.charge_point;
+        self.check(9, version > highest || repeated, || {
+            format!("{charge_point} got version {version} after {highest}")
+        });
+    }
+
+    /// A version got out of the store.
+    pub(crate) fn told(&mut self, charge_point: &ChargePointId, version: Version) {
+        if let Some(of) = self.versions.get_mut(charge_point) {
+            of.told = of.told.max(version);
+        }
+    }
+
+    /// What speaks of one connection changes no other.
+    pub(super) fn judge_old_socket(
+        &mut self,
+        charge_point: &ChargePointId,
+        (version, incarnation): (Version, u64),
+        before: Option<&Device>,
+        data: &Data,
+    ) {
+        let after = data.device(charge_point);
+        let Some(before) = before.filter(|d| d.connected) else {
+            return;
+        };
+        if before.version == version && before.incarnation.0 == incarnation {
+            return;
+        }
+        let untouched = after.is_some_and(|d| d.connected && d.version == before.version);
+        self.check(11, untouched, || {
+            format!(
+                "the end of version {version} removed version {} of {charge_point}",
+                before.version
+            )
+        });
+    }
+}
+
+/// How many commands of a charger are open, counted one by one.
+fn open_of(data: &Data, charge_point: &ChargePointId) -> usize {
+    let commands = data.slots[data.slot_of(charge_point)].commands.values();
+    commands
+        .filter(|c| c.request.charge_point == *charge_point && !is_end(c.progress.status))
+        .count()
+}
+
+/// The timers of a slot, with what they are for.
+fn due_of(slot: &SlotModel) -> Vec<(CommandId, Micros, Status)> {
+    let status = |id| slot.commands.get(id).map(|c| c.progress.status);
+    let due = slot
+        .due
+        .iter()
+        .filter_map(|(id, at)| Some((*id, *at, status(id)?)));
+    due.collect()
+}
+
+/// What the trace calls the scripts of which the judge keeps no book.
+fn name(op: &Op) -> &'static str {
+    match op {
+        Op::Renew(..) => "renew connections",
+        Op::Drain(..) => "drain",
+        Op::Trim(..) => "trim",
+        Op::NoteDone(..) => "note done",
+        Op::Get(_) => "get",
+        Op::Link(..) => "link",
+        Op::Suspect(..) => "suspect",
+        Op::Draining(..) => "draining",
+        Op::Lease(_) | Op::Leases => "leases",
+        _ => "another",
+    }
+}

@@ -1,0 +1,151 @@
+//! The lease as an edge keeps it: the rules of `crates/edge`'s `LeaseKeeper`, over the messages of this world.
+
+use std::collections::BTreeMap;
+
+use domain::ids::{Incarnation, Version};
+
+use super::super::event::{Hello, Up};
+use crate::plan::{MS, SECOND};
+
+/// How often the lease is renewed.
+const RENEW_US: u64 = 3 * SECOND;
+/// How long before its end nothing is written any more.
+const MARGIN_US: u64 = 500 * MS;
+/// How long a reply may take.
+pub(super) const REPLY_TIMEOUT_US: u64 = 4 * SECOND;
+/// Pause after a request that failed.
+const RETRY_US: u64 = 500 * MS;
+/// Requests of the lease have this bit, so that they never equal a renewal of connections.
+const LEASE_REQUESTS: u64 = 1 << 63;
+
+/// The lease as an edge knows it.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    /// Random, fixed for the life of the process.
+    pub(super) process: u64,
+    pub(super) incarnation: Incarnation,
+    last: Incarnation,
+    /// The store's epoch; 0 before it is known.
+    epoch: u32,
+    asked: BTreeMap<u64, u64>,
+    requests: u64,
+    due: u64,
+    placed: bool,
+}
+
+/// What a reply means for the rest of the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Redis time was read after the first moment, and the lease is held until the second.
+    Held(u64, u64),
+    Taken(Incarnation),
+    Renewed,
+    EpochChanged,
+    Lapsed,
+}
+
+impl Keeper {
+    /// A link begins.
+    pub(super) fn hello(&mut self) -> Hello {
+        self.asked.clear();
+        self.placed = false;
+        Hello {
+            incarnation: self.incarnation,
+            process: self.process,
+        }
+    }
+
+    /// The router said where to consume.
+    pub(super) fn placed(&mut self) {
+        self.placed = true;
+        self.due = 0;
+    }
+
+    /// What is due.
+    pub(super) fn due(&mut self, mono: u64, fresh: bool, floor: Version) -> Option<Up> {
+        if !self.placed || mono < self.due {
+            return None;
+        }
+        let begins = self.incarnation.0 == 0;
+        if begins && (!fresh || !self.asked.is_empty()) {
+            return None;
+        }
+        self.requests += 1;
+        let request = LEASE_REQUESTS | self.requests;
+        self.asked.insert(request, mono);
+        self.due = mono + RENEW_US;
+        let (incarnation, last) = (self.incarnation, self.last);
+        Some(if begins {
+            Up::Take { request, last }
+        } else {
+            Up::Renew {
+                request,
+                incarnation,
+                floor,
+            }
+        })
+    }
+
+    /// The lease is held.
+    pub(super) fn held(
+        &mut self,
+        request: u64,
+        incarnation: Incarnation,
+        lease_us: u64,
+        epoch: u32,
+    ) -> Vec<Effect> {
+        let Some(sent) = self.answered(request) else {
+            return Vec::new();
+        };
+        let begins = self.incarnation.0 == 0;
+        if incarnation.0 == 0 || (!begins && incarnation != self.incarnation) {
+            return Vec::new();
+        }
+        let mut effects = vec![Effect::Held(sent, sent + lease_us.saturating_sub(MARGIN_US))];
+        if begins {
+            (self.incarnation, self.last) = (incarnation, incarnation);
+            if self.epoch > 0 && self.epoch != epoch {
+                effects.push(Effect::EpochChanged);
+            }
+            effects.push(Effect::Taken(incarnation));
+        } else {
+            effects.push(Effect::Renewed);
+            if self.epoch != epoch {
+                effects.push(Effect::EpochChanged);
+            }
+        }
+        self.epoch = epoch;
+        effects
+    }
+
+    /// The lease is not held. None if the refusal says nothing new.
+    pub(super) fn refused(&mut self, request: u64) -> Option<Effect> {
+        if self.answered(request).is_none() || self.incarnation.0 == 0 {
+            return None;
+        }
+        self.incarnation = Incarnation(0);
+        self.asked.clear();
+        self.due = 0;
+        Some(Effect::Lapsed)
+    }
+
+    /// A request failed; whether it was one of the lease.
+    pub(super) fn failed(&mut self, request: u64, mono: u64) -> bool {
+        if self.answered(request).is_some() {
+            self.due = mono + RETRY_US;
+        }
+        request & LEASE_REQUESTS != 0
+    }
+
+    /// Whether a reply is overdue.
+    pub(super) fn is_unanswered(&self, mono: u64) -> bool {
+        let late = |sent: &u64| mono.saturating_sub(*sent) >= REPLY_TIMEOUT_US;
+        self.asked.values().next().is_some_and(late)
+    }
+
+    fn answered(&mut self, request: u64) -> Option<u64> {
+        let sent = self.asked.remove(&request)?;
+        self.asked.retain(|other, _| *other > request);
+        Some(sent)
+    }
+}

@@ -1,0 +1,286 @@
+//! A router: what `crates/router` does, without its threads. Each request to Redis, each record to Kafka and each
+//! reply is an event of its own, so it can die, stand still or lose a message between any two.
+//!
+//! Here: its state, its calls to the store, and the queue of each slot. In `router/`: links, dispatches, drains.
+
+mod dispatch;
+mod drain;
+mod items;
+mod link;
+mod pending;
+mod replies;
+mod slots;
+
+use std::collections::BTreeMap;
+
+use domain::ids::{Micros, Version};
+
+use super::client::Body;
+use super::event::{Cached, Event, MaybeLease, RouterEvent};
+use super::process::Process;
+use super::store::{Op, Request, Said, StoreFailure, StoreReply};
+use super::{EPOCH_US, Node, World};
+use crate::plan::{MS, Plan, SECOND};
+
+use drain::Drain;
+use link::Session;
+use pending::{Call, Chain, Join, Origin, Reporting, Then};
+use slots::SlotQueue;
+
+/// How long a call to the store may take.
+const COMMAND_TIMEOUT_US: u64 = 2 * SECOND;
+/// How often a router looks at its calls and links.
+const TICK_US: u64 = 500 * MS;
+/// A reply within this shows the present.
+const QUICK_US: u64 = 500 * MS;
+
+/// A router.
+pub(crate) struct Router {
+    pub(super) process: Process<RouterEvent>,
+    holder: u64,
+    /// The store's epoch as it is known; 0 before it is.
+    epoch: u32,
+    /// Redis time minus the own clock, at the last reply.
+    offset: u64,
+    tokens: u64,
+    calls: BTreeMap<u64, Call>,
+    slots: Vec<SlotQueue>,
+    leases: Vec<Cached<MaybeLease>>,
+    floor: Cached<Version>,
+    drains: Vec<Drain>,
+    pub(super) wires: BTreeMap<u64, Session>,
+    reports: BTreeMap<u64, Reporting>,
+    joins: BTreeMap<u64, Join>,
+}
+
+impl Router {
+    pub(super) fn new(n: usize, plan: &Plan) -> Self {
+        let slots = usize::from(plan.slots);
+        Self {
+            process: Process::new(),
+            holder: n as u64,
+            epoch: 0,
+            offset: EPOCH_US,
+            tokens: 0,
+            calls: BTreeMap::new(),
+            slots: (0..slots).map(|_| SlotQueue::default()).collect(),
+            leases: vec![Cached::default(); plan.edges],
+            floor: Cached::default(),
+            drains: (0..slots).map(|_| Drain::default()).collect(),
+            wires: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            joins: BTreeMap::new(),
+        }
+    }
+
+    /// Redis time as it is estimated.
+    fn redis_now(&self, now: u64) -> Micros {
+        Micros(self.offset + now)
+    }
+
+    /// A reply shows Redis time. One that was long on its way shows the past: then the clock only moves on.
+    fn learn(&mut self, sent_at: u64, now: u64, redis_now: Micros) {
+        let offset = redis_now.0.saturating_sub(now);
+        let quick = now.saturating_sub(sent_at) <= QUICK_US;
+        self.offset = if quick { offset } else { offset.max(self.offset) };
+    }
+
+    fn token(&mut self) -> u64 {
+        self.tokens += 1;
+        self.tokens
+    }
+}
+
+impl World {
+    /// A router starts, with nothing but its configuration.
+    pub(super) fn start_router(&mut self, n: usize) {
+        let mut fresh = Router::new(n, &self.plan);
+        std::mem::swap(&mut fresh.process, &mut self.routers[n].process);
+        // Tokens never come twice, so that what comes for the former life fits nothing.
+        fresh.tokens = self.routers[n].tokens;
+        fresh.holder = (n as u64 + 1) << 32 | u64::from(fresh.process.life + 1);
+        fresh.process.rise();
+        self.routers[n] = fresh;
+        let at = self.dice.between(10, 400) * MS;
+        self.plan_router(n, at, RouterEvent::Tick);
+        for slot in 0..self.routers[n].slots.len() {
+            let at = self.dice.between(10, 1_000) * MS;
+            self.plan_router(n, at, RouterEvent::Due(slot));
+        }
+    }
+
+    pub(super) fn plan_router(&mut self, n: usize, us: u64, what: RouterEvent) {
+        let life = self.routers[n].process.life;
+        self.schedule.after(us, Event::Router { to: n, life, what });
+    }
+
+    /// Something happens to a router.
+    pub(super) fn router_event(&mut self, n: usize, life: u32, what: RouterEvent) {
+        let now = self.schedule.now();
+        let Some(what) = self.routers[n].process.admit(life, now, what) else {
+            return;
+        };
+        match what {
+            RouterEvent::Tick => self.router_tick(n),
+            RouterEvent::Due(slot) => {
+                let next = self.dice.between(900, 1_100) * MS;
+                self.plan_router(n, next, RouterEvent::Due(slot));
+                self.ask(n, Op::RunDue(slot, 20), Then::Due { slot });
+            }
+            RouterEvent::Store(response) => {
+                let lost = response.epoch != self.redis.epoch && self.dice.chance(500);
+                let reply = if lost {
+                    Err(StoreFailure::Unavailable)
+                } else {
+                    response.reply
+                };
+                self.store_replied(n, response.token, reply);
+            }
+            RouterEvent::Report { token, stored } => self.reported(n, token, stored),
+            RouterEvent::Rpc(rpc) => match rpc.body {
+                Body::Send => self.send_command(n, rpc.call, rpc.round),
+                Body::Cancel(id) => self.cancel_command(n, rpc.call, rpc.round, id),
+                Body::Get(id) => {
+                    let (call, round) = (rpc.call, rpc.round);
+                    self.ask(n, Op::Get(id), Then::Get { call, round });
+                }
+            },
+            RouterEvent::LinkOpened { wire, edge, hello } => self.link_opened(n, wire, edge, hello),
+            RouterEvent::Up { wire, item } => self.up_item(n, wire, *item),
+            RouterEvent::LinkBroken { wire } => self.link_broke(n, wire),
+            RouterEvent::Canary { wire } => self.sing(n, wire),
+            RouterEvent::UnregisterAgain(what) => self.unregister(n, *what),
+        }
+    }
+
+    /// Calls that took too long have failed; links that are silent are given up.
+    fn router_tick(&mut self, n: usize) {
+        self.plan_router(n, TICK_US, RouterEvent::Tick);
+        let now = self.schedule.now();
+        let late = |call: &Call| now.saturating_sub(call.sent_at) >= COMMAND_TIMEOUT_US;
+        while let Some((token, call)) = self.routers[n].calls.first_key_value() {
+            if !late(call) {
+                break;
+            }
+            let token = *token;
+            if let Some(call) = self.routers[n].calls.remove(&token) {
+                self.finish(n, call.then, Err(()));
+            }
+            if !self.routers[n].process.up {
+                return;
+            }
+        }
+        self.give_up_silent_links(n);
+    }
+
+    /// Sends a request to the store.
+    pub(super) fn ask(&mut self, n: usize, op: Op, then: Then) {
+        let sent_at = self.schedule.now();
+        let token = self.routers[n].token();
+        let call = Call {
+            sent_at,
+            late: false,
+            then,
+        };
+        self.routers[n].calls.insert(token, call);
+        self.send_request(n, token, op, sent_at);
+    }
+
+    fn send_request(&mut self, n: usize, token: u64, op: Op, begun: u64) {
+        let router = &self.routers[n];
+        let request = Request {
+            router: n,
+            life: router.process.life,
+            token,
+            op,
+            not_after: router.redis_now(begun).plus(COMMAND_TIMEOUT_US),
+            epoch: router.epoch,
+            jitter: u16::try_from(self.dice.below(65_536)).unwrap_or(0),
+        };
+        let at = self.arrival(Node::Router(n), Node::Redis);
+        self.schedule.at(at, Event::Redis(Box::new(request)));
+    }
+
+    /// A reply of the store; one to a call that was given up says nothing any more.
+    fn store_replied(&mut self, n: usize, token: u64, reply: StoreReply) {
+        let now = self.schedule.now();
+        let router = &mut self.routers[n];
+        let Some(call) = router.calls.get_mut(&token) else {
+            return;
+        };
+        let begun = call.sent_at;
+        match reply {
+            Err(StoreFailure::OtherEpoch(epoch, op)) if now.saturating_sub(begun) < COMMAND_TIMEOUT_US => {
+                router.epoch = epoch;
+                self.send_request(n, token, *op, begun);
+            }
+            Err(StoreFailure::TooLate(redis_now, op)) if !call.late => {
+                call.late = true;
+                router.learn(begun, now, redis_now);
+                self.send_request(n, token, *op, begun);
+            }
+            Ok((redis_now, said)) => {
+                router.learn(begun, now, redis_now);
+                if let Some(call) = router.calls.remove(&token) {
+                    self.finish(n, call.then, Ok((redis_now, said)));
+                }
+            }
+            Err(_) => {
+                if let Some(call) = router.calls.remove(&token) {
+                    self.finish(n, call.then, Err(()));
+                }
+            }
+        }
+    }
+
+    /// A router dies: its links break, its callers wait in vain.
+    pub(super) fn router_died(&mut self, n: usize) {
+        self.routers[n].process.up = false;
+        let wires: Vec<(u64, usize)> = self.routers[n].wires.iter().map(|(w, s)| (*w, s.edge)).collect();
+        for (wire, edge) in wires {
+            self.break_towards_edge(n, wire, edge);
+        }
+    }
+
+    /// A router is told to stop: its links end without suspicion, what is under way goes on for a while.
+    pub(super) fn drain_router(&mut self, n: usize, down_us: u64) {
+        if !self.routers[n].process.up {
+            return;
+        }
+        let wires = std::mem::take(&mut self.routers[n].wires);
+        for (wire, session) in wires {
+            self.break_towards_edge(n, wire, session.edge);
+        }
+        let at = self.schedule.now() + SECOND;
+        self.schedule.at(
+            at,
+            Event::Die {
+                router: n,
+                life: self.routers[n].process.life,
+                down_us,
+            },
+        );
+    }
+
+    /// What a reply means.
+    fn finish(&mut self, n: usize, then: Then, result: Result<(Micros, Said), ()>) {
+        match then {
+            Then::Apply { slot, origins } => {
+                let applied = match result {
+                    Ok((now, Said::Applied(applied))) => Ok((now, applied)),
+                    _ => Err(()),
+                };
+                self.applied(n, (slot, origins), applied);
+            }
+            Then::Due { slot } => {
+                if let Ok((_, Said::Due { claimed, leaving, .. })) = result
+                    && !self.follow_up(n, slot, claimed)
+                    && leaving > 0
+                {
+                    self.wake_drain(n, slot);
+                }
+            }
+            other => self.finish_other(n, other, result),
+        }
+    }
+}

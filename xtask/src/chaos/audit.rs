@@ -1,0 +1,99 @@
+//! Looks over the store every second, by a sweeper that changes nothing, and writes down what it saw. A second in which
+//! Redis does not answer has no line: the checker counts what there is.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::chronicle::Chronicle;
+use crate::stack::binaries::Binaries;
+use crate::supervise::Guarded;
+
+/// How often it looks.
+const EACH: Duration = Duration::from_secs(1);
+
+/// The longest look.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Findings of these kinds contradict an invariant. A registration may be out of date, which its own timer ends.
+const CONTRADICTIONS: [&str; 6] = ["timer", "queue", "lane", "count", "listing", "retention"];
+
+/// A pass of the sweeper over the Redis at `url`.
+pub(super) fn sweeper(binaries: &Binaries, url: &str, dry: bool) -> Guarded {
+    let command = Guarded::new(binaries.path("registry-sweeper"))
+        .args(["--output", "json", "--set"])
+        .arg(format!("redis.url={url}"));
+    if dry { command.arg("--dry-run") } else { command }
+}
+
+/// Audits until it is dropped.
+pub(super) async fn audit(binaries: Binaries, url: String, folder: std::path::PathBuf) -> Result<()> {
+    let chronicle = open(&folder)?;
+    let look = sweeper(&binaries, &url, true);
+    let mut ticks = interval(EACH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Ok(Some(report)) = timeout(PATIENCE, report(&look)).await {
+            chronicle.note("audit", fields(&report))?;
+        }
+    }
+}
+
+fn open(folder: &Path) -> Result<Chronicle> {
+    Chronicle::open(folder, "auditor")
+}
+
+/// The sweeper's report. It exits with other codes than 0 when it found something; the report says what.
+async fn report(look: &Guarded) -> Option<Value> {
+    let outcome = look.outcome().await.ok()?;
+    serde_json::from_str(outcome.out.lines().last()?).ok()
+}
+
+/// What the checker reads of a report.
+fn fields(report: &Value) -> Value {
+    let sentences = |kind: &str| -> Vec<String> {
+        let examples = report["findings"][kind]["examples"].as_array();
+        let texts = examples.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(|text| format!("{kind}: {text}")).collect()
+    };
+    let all: Vec<String> = CONTRADICTIONS.iter().flat_map(|kind| sentences(kind)).collect();
+    let untimed = all
+        .iter()
+        .filter(|text| text.contains("is open and its timer"))
+        .count();
+    json!({
+        // Every open command has its place among the timers, and nothing else has.
+        "open": report["timers"].as_u64().unwrap_or(0),
+        "untimed": untimed,
+        // The timers are a sorted set by command: a second one cannot be stored.
+        "doubly_timed": 0,
+        "violations": all,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_becomes_a_line_with_what_contradicts_an_invariant() {
+        let report = json!({
+            "timers": 12,
+            "findings": {
+                "timer": {"count": 1, "examples": ["x is open and its timer is not what it should be"]},
+                "dead route": {"count": 3, "examples": ["y"]},
+            },
+        });
+        let line = fields(&report);
+        assert_eq!((&line["open"], &line["untimed"]), (&json!(12), &json!(1)));
+        assert_eq!(line["violations"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            fields(&json!({"timers": 0, "findings": {}}))["violations"],
+            json!([])
+        );
+    }
+}

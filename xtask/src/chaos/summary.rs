@@ -1,0 +1,179 @@
+//! What several runs showed together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+/// How many invariants there are.
+pub(super) const INVARIANTS: u64 = 24;
+
+/// One run.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) seed: u64,
+    /// Nothing is wrong.
+    pub(super) clean: bool,
+    /// What the checker said, and what else the run showed.
+    pub(super) json: Value,
+}
+
+/// All runs.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    pub(super) runs: Vec<Run>,
+}
+
+impl Summary {
+    /// One more run.
+    pub(super) fn add(&mut self, run: Run) {
+        self.runs.push(run);
+    }
+
+    /// Nothing is wrong with any.
+    pub(super) fn clean(&self) -> bool {
+        self.runs.iter().all(|run| run.clean)
+    }
+
+    /// The sum of a number, or of the length of a list.
+    pub(super) fn sum(&self, key: &str) -> u64 {
+        self.runs.iter().map(|run| count(&run.json[key])).sum()
+    }
+
+    /// The invariants that any run exercised.
+    pub(super) fn exercised(&self) -> BTreeSet<u64> {
+        let lists = self
+            .runs
+            .iter()
+            .filter_map(|run| run.json["exercised"].as_array());
+        lists.flatten().filter_map(Value::as_u64).collect()
+    }
+
+    /// How often each kind of fault was injected.
+    pub(super) fn faults(&self) -> BTreeMap<String, u64> {
+        let mut faults = BTreeMap::new();
+        for (kind, number) in self
+            .runs
+            .iter()
+            .filter_map(|run| run.json["faults"].as_object())
+            .flatten()
+        {
+            *faults.entry(kind.clone()).or_default() += number.as_u64().unwrap_or(0);
+        }
+        faults
+    }
+
+    /// The times from the last heal until everything had drained, in milliseconds, the shortest first.
+    pub(super) fn recoveries_ms(&self) -> Vec<u64> {
+        let mut all: Vec<u64> = self
+            .runs
+            .iter()
+            .filter_map(|run| run.json["recovery_ms"].as_u64())
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// All of it for programs, with the keys of a single run.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "seeds": self.runs.iter().map(|run| run.seed).collect::<Vec<_>>(),
+            "accepted": self.sum("accepted"),
+            "lost": self.sum("lost"),
+            "duplicated_unsafe": self.sum("duplicated_unsafe"),
+            "outcome_unknown": self.sum("outcome_unknown"),
+            "violations": self.sum("violations"),
+            "exercised": self.exercised(),
+            "faults": self.faults(),
+            "recovery_ms": self.recoveries_ms(),
+            "runs": self.runs.iter().map(|run| &run.json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// One row a run.
+    pub(super) fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_header([
+            "SEED",
+            "ACCEPTED",
+            "LOST",
+            "DUPLICATED",
+            "UNKNOWN",
+            "VIOLATIONS",
+            "SHOWN",
+            "FAULTS",
+            "RECOVERY",
+            "",
+        ]);
+        for run in &self.runs {
+            table.add_row(row(run));
+        }
+        let shown = self.exercised().len();
+        format!("{table}\n{shown} of {INVARIANTS} invariants were exercised over the set")
+    }
+}
+
+/// The cells of a run.
+fn row(run: &Run) -> Vec<String> {
+    let number = |key: &str| count(&run.json[key]).to_string();
+    let faults: u64 = run.json["faults"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, n)| n.as_u64())
+        .sum();
+    let recovery = run.json["recovery_ms"].as_u64();
+    vec![
+        run.seed.to_string(),
+        number("accepted"),
+        number("lost"),
+        number("duplicated_unsafe"),
+        number("outcome_unknown"),
+        number("violations"),
+        number("exercised"),
+        faults.to_string(),
+        recovery.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+        (if run.clean { "" } else { "WRONG" }).to_owned(),
+    ]
+}
+
+/// A number, or the length of a list.
+fn count(value: &Value) -> u64 {
+    let length = value
+        .as_array()
+        .map(|list| u64::try_from(list.len()).unwrap_or(u64::MAX));
+    value.as_u64().or(length).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_add_up() {
+        let run = |seed, lost, exercised: &[u64]| Run {
+            seed,
+            clean: lost == 0,
+            json: json!({
+                "accepted": 10, "lost": lost, "violations": if lost == 0 { json!([]) } else { json!(["a"]) },
+                "exercised": exercised, "faults": {"cut": 2}, "recovery_ms": 100 - seed,
+            }),
+        };
+        let mut summary = Summary::default();
+        summary.add(run(1, 0, &[1, 2]));
+        assert!(summary.clean());
+        summary.add(run(2, 1, &[2, 3]));
+        assert!(!summary.clean());
+        let json = summary.json();
+        assert_eq!(
+            (&json["accepted"], &json["lost"], &json["violations"]),
+            (&json!(20), &json!(1), &json!(1))
+        );
+        assert_eq!(
+            (&json["exercised"], &json["faults"]),
+            (&json!([1, 2, 3]), &json!({"cut": 4}))
+        );
+        assert_eq!(json["recovery_ms"], json!([98, 99]));
+        assert!(summary.table().contains("WRONG"));
+    }
+}
