@@ -5,9 +5,9 @@ use crate::run::run;
 use crate::trace::Lines;
 
 /// Runs that may be spent.
-const BUDGET: u32 = 5_000;
+const BUDGET: u32 = 12_000;
 /// Fates in which a smaller plan is tried.
-const FATES: u64 = 12;
+const FATES: u64 = 40;
 
 /// The smaller plan, and how many runs it took. The moments and numbers of what is left stay as they were.
 #[must_use]
