@@ -187,18 +187,7 @@ async fn one(
     ));
     let outcome = run::play(options, seed, &plan, (binaries, broker), &folder).await?;
     let verdict = judge::judge(binaries, &folder).await?;
-    let mut json = verdict.json.clone();
-    if let Some(object) = json.as_object_mut() {
-        object.extend([
-            ("duration_s".to_owned(), json!(options.duration.as_secs())),
-            ("took_s".to_owned(), json!(outcome.took.as_secs())),
-            ("broker".to_owned(), json!(broker.label())),
-            ("drained".to_owned(), json!(outcome.drained)),
-            ("crashes".to_owned(), json!(outcome.crashes)),
-            ("panics".to_owned(), json!(outcome.panics)),
-            ("versions".to_owned(), versions::of_parts(broker)),
-        ]);
-    }
+    let json = told(&verdict, &outcome, options, broker);
     match args.output {
         Output::Table => print(verdict.table.trim_end()),
         Output::Json => say(verdict.table.trim_end()),
@@ -213,6 +202,32 @@ async fn one(
         say(format!("seed {seed}: the histories are in {}", folder.display()));
     }
     Ok(summary::Run { seed, clean, json })
+}
+
+/// What the checker said, and what else the run showed.
+fn told(
+    verdict: &judge::Verdict,
+    outcome: &run::Outcome,
+    options: &Options,
+    broker: &BrokerKind,
+) -> serde_json::Value {
+    let mut json = verdict.json.clone();
+    if let Some(object) = json.as_object_mut() {
+        object.extend([
+            ("duration_s".to_owned(), json!(options.duration.as_secs())),
+            ("took_s".to_owned(), json!(outcome.took.as_secs())),
+            ("broker".to_owned(), json!(broker.label())),
+            ("drained".to_owned(), json!(outcome.drained)),
+            (
+                "drained_ms".to_owned(),
+                json!(outcome.drained_after.map(|after| after.as_millis())),
+            ),
+            ("crashes".to_owned(), json!(outcome.crashes)),
+            ("panics".to_owned(), json!(outcome.panics)),
+            ("versions".to_owned(), versions::of_parts(broker)),
+        ]);
+    }
+    json
 }
 
 fn draw(options: &Options, seed: u64, broker: &BrokerKind) -> Vec<Injection> {

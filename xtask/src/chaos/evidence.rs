@@ -37,7 +37,7 @@ fn render(summary: &Summary, options: &Options) -> Result<String> {
 }
 
 /// The rows of the first table.
-fn figures(summary: &Summary, options: &Options, seeds: String) -> [(&'static str, String); 14] {
+fn figures(summary: &Summary, options: &Options, seeds: String) -> [(&'static str, String); 15] {
     let sum = |key: &str| summary.sum(key).to_string();
     let shown = summary.exercised().len();
     let duration = options.duration.as_secs();
@@ -60,14 +60,18 @@ fn figures(summary: &Summary, options: &Options, seeds: String) -> [(&'static st
         ("violations", sum("violations")),
         ("invariants exercised", format!("{shown} of {INVARIANTS}")),
         ("not exercised", not_shown(summary)),
-        ("from the last heal to drained", recovery(summary)),
+        ("from the last heal to drained", times(summary, "drained_ms")),
+        (
+            "from any heal to the end of the last command that was open then",
+            times(summary, "recovery_ms"),
+        ),
         ("processes that ended though no fault ended them", sum("crashes")),
     ]
 }
 
-/// The middle and the longest time from heal to drained.
-fn recovery(summary: &Summary) -> String {
-    let all = summary.recoveries_ms();
+/// The middle and the longest of a time.
+fn times(summary: &Summary, key: &str) -> String {
+    let all = summary.times_ms(key);
     match (all.get(all.len() / 2), all.last()) {
         (Some(middle), Some(longest)) => format!("{middle} ms in the middle, {longest} ms at most"),
         _ => "not measured".to_owned(),

@@ -115,7 +115,9 @@ impl Kind {
             Self::RedisKill | Self::KafkaKill => (500, 4_000),
             Self::RedisPause => (2_500, 12_000),
             Self::KafkaPause | Self::Stall | Self::OneWay | Self::HalfOpen => (3_000, 13_000),
-            Self::EdgeCrash | Self::RouterCrash => (3_000, 6_000),
+            Self::RouterCrash => (3_000, 6_000),
+            // A restarted edge needs a while until chargers lead it to its point.
+            Self::EdgeCrash => (6_000, 10_000),
             Self::Cut | Self::Delay => (2_000, 10_000),
             Self::Storm | Self::Poison | Self::Sweepers => (0, 0),
             Self::SlowChargers | Self::Twins => (4_000, 8_000),

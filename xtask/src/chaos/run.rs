@@ -38,6 +38,8 @@ const READY_AGAIN: Duration = Duration::from_secs(45);
 pub(super) struct Outcome {
     /// Everything drained in time; none if that was not asked for.
     pub(super) drained: Option<bool>,
+    /// How long after the last heal everything had drained.
+    pub(super) drained_after: Option<Duration>,
     /// How often a process ended that no fault had ended.
     pub(super) crashes: u64,
     /// Lines of the services' logs that tell of a panic.
@@ -53,6 +55,7 @@ struct Course {
     ledger: Arc<Ledger>,
     injector: Injector,
     auditor: JoinHandle<Result<()>>,
+    drained_after: Option<Duration>,
 }
 
 /// Plays a seed's plan into the folder.
@@ -85,6 +88,7 @@ pub(super) async fn play(
     course.rig.supervisor.shutdown().await;
     Ok(Outcome {
         drained: outcome?,
+        drained_after: course.drained_after,
         crashes,
         panics,
         took: begun.elapsed(),
@@ -102,6 +106,7 @@ impl Course {
             ledger: Arc::new(Ledger::open(folder)?),
             injector: Injector::new(Chronicle::open(folder, "faults")?, seed),
             auditor,
+            drained_after: None,
             rig,
         })
     }
@@ -121,6 +126,7 @@ impl Course {
             .await?;
         drop(stop);
         self.injector.heal_all(&mut self.rig).await?;
+        let healed = Instant::now();
         say(format!("healed; {} commands were accepted", self.ledger.count()));
         self.rig.wait_all_ready(READY_AGAIN).await?;
         sender.await.context("the sender ended abnormally")??;
@@ -128,6 +134,7 @@ impl Course {
             Mode::Safety => None,
             Mode::Liveness | Mode::Both => Some(self.drain(options.drain, &routers).await?),
         };
+        self.drained_after = (drained == Some(true)).then(|| healed.elapsed().saturating_sub(STILL));
         load::final_reads(&routers, &self.ledger).await?;
         self.readers.finish(&mut self.rig).await?;
         dump::write(self.rig.redis, &self.rig.folder).await?;

@@ -63,12 +63,13 @@ impl Summary {
         faults
     }
 
-    /// The times from the last heal until everything had drained, in milliseconds, the shortest first.
-    pub(super) fn recoveries_ms(&self) -> Vec<u64> {
+    /// A time of each run that has it, in milliseconds, the shortest first: `drained_ms` from the last heal until all
+    /// had drained, `recovery_ms` from any heal until the last command that was open then had ended.
+    pub(super) fn times_ms(&self, key: &str) -> Vec<u64> {
         let mut all: Vec<u64> = self
             .runs
             .iter()
-            .filter_map(|run| run.json["recovery_ms"].as_u64())
+            .filter_map(|run| run.json[key].as_u64())
             .collect();
         all.sort_unstable();
         all
@@ -85,7 +86,8 @@ impl Summary {
             "violations": self.sum("violations"),
             "exercised": self.exercised(),
             "faults": self.faults(),
-            "recovery_ms": self.recoveries_ms(),
+            "recovery_ms": self.times_ms("recovery_ms"),
+            "drained_ms": self.times_ms("drained_ms"),
             "runs": self.runs.iter().map(|run| &run.json).collect::<Vec<_>>(),
         })
     }
