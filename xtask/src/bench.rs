@@ -10,7 +10,6 @@ mod latency;
 mod memory;
 mod platform;
 mod report;
-mod resp;
 mod results;
 mod rig;
 mod samples;

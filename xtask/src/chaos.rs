@@ -19,7 +19,6 @@ mod mutants;
 mod options;
 pub mod plan;
 mod proxy;
-mod resp;
 mod rig;
 mod run;
 mod summary;

@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod net;
 pub mod parts;
 pub mod progress;
+mod resp;
 pub mod sim;
 pub mod stack;
 pub mod supervise;

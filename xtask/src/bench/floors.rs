@@ -16,10 +16,10 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::latency::RATE;
-use super::resp::{RedisConnection, Reply};
 use super::rig::Rig;
 use super::samples::Samples;
 use super::websocket::EchoConnection;
+use crate::resp::{Redis, Reply};
 use crate::stack::running::EMBEDDED_FETCH_WAIT_MS;
 use crate::stack::settings;
 use crate::supervise::Guarded;
@@ -43,7 +43,7 @@ const CALL: &str =
 #[derive(Debug)]
 pub(super) struct Floors {
     health: HealthClient<Channel>,
-    redis: RedisConnection,
+    redis: Redis,
     script: Vec<u8>,
     echo: EchoConnection,
     kafka: Guarded,
@@ -73,9 +73,9 @@ impl Floors {
         let addresses = rig.stack().addresses();
         let kafka = addresses.kafka.context("the stack has no broker")?;
         let program = rig.stack().binaries().path(settings::KAFKA_LATENCY);
-        let mut redis = RedisConnection::open(addresses.redis.context("the stack has no Redis")?).await?;
+        let mut redis = Redis::open(addresses.redis.context("the stack has no Redis")?).await?;
         let loaded = redis.call(&[b"SCRIPT", b"LOAD", CREATE.as_bytes()]).await?;
-        let Reply::Bulk(Some(script)) = loaded else {
+        let Reply::Text(script) = loaded else {
             anyhow::bail!("Redis took the script and answered {loaded:?}");
         };
         Ok(Self {

@@ -2,18 +2,15 @@
 //! which nothing queues; rounds of it alternate with rounds of the floors. The chargers' log tells when each CALL
 //! arrived, so that the way there and the way back are told apart.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use wire::gateway::command::v1::Priority;
 
 use super::BenchArgs;
 use super::floors::{Floors, Times};
-use super::platform::{Chargers, Platform, Sent};
+use super::platform::{Chargers, Platform, Ways};
 use super::report::{Bar, Report, Row, Unit};
 use super::rig::{Rig, Target, announce};
 use super::samples::Samples;
-use crate::demo::journal::Journal;
 use crate::stack::binaries::Binaries;
 
 /// How many times the sum of the floors the median may take.
@@ -25,17 +22,6 @@ pub(super) const RATE: u32 = 100;
 const CHARGERS: u32 = 100;
 const ROUNDS: usize = 5;
 const A_ROUND: u32 = 200;
-
-/// The times of all commands, each from the call of SendCommand.
-#[derive(Default)]
-struct Ways {
-    /// Until the call was answered.
-    accepted: Samples,
-    /// Until the CALL was at the charger.
-    arrived: Samples,
-    /// Until the record was read.
-    ended: Samples,
-}
 
 /// Measures and adds the rows.
 pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Binaries) -> Result<()> {
@@ -57,18 +43,17 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
     let warming_up = platform.round(&chargers, RATE, A_ROUND).await;
     warming_up.context("warming up")?;
     floors.warm_up().await?;
-    let mut commands = Ways::default();
+    let mut sent = Vec::new();
     for _ in 0..ROUNDS {
         floors.round().await?;
-        let round = platform.round(&chargers, RATE, A_ROUND).await?;
-        let log = std::fs::read_to_string(&journal).context("reading the chargers' log")?;
-        commands.add(round, &Journal::parse(&log)?)?;
+        sent.extend(platform.round(&chargers, RATE, A_ROUND).await?);
     }
     if rig.stack().broker_label() == "embedded" {
         report.note(
             "the embedded broker wakes no waiting fetch: its figures are mostly the wait, the floor's too",
         );
     }
+    let commands = Ways::of(sent, &journal)?;
     drop(platform);
     rig.stop().await;
     add_rows(report, &commands, &floors.times);
@@ -107,16 +92,4 @@ fn add_rows(report: &mut Report, commands: &Ways, floors: &Times) {
          WebSocket echo, {} of each, one at a time, as many a second as commands; the Kafka trip of the result itself is not in it",
         floors.count()
     ));
-}
-
-impl Ways {
-    /// Adds a round, which the chargers' log tells of.
-    fn add(&mut self, round: Vec<(Sent, Duration)>, journal: &Journal) -> Result<()> {
-        for (sent, took) in round {
-            self.arrived.push(sent.arrived(journal)?);
-            self.accepted.push(sent.accepted);
-            self.ended.push(took);
-        }
-        Ok(())
-    }
 }

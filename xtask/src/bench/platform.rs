@@ -1,5 +1,6 @@
 //! A platform that sends commands and reads their results, for every part of the bench that times commands.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,7 @@ use wire::gateway::command::v1::{Priority, SendCommandRequest};
 
 use super::results::Results;
 use super::rig::{Rig, wall_us};
+use super::samples::Samples;
 use crate::demo::journal::Journal;
 
 /// How long the last results may take.
@@ -41,12 +43,38 @@ pub(super) struct Sent {
     begun: Instant,
     begun_us: u64,
     /// How long the call took.
-    pub(super) accepted: Duration,
+    accepted: Duration,
+}
+
+/// The times of many commands, each from the call of SendCommand.
+#[derive(Default)]
+pub(super) struct Ways {
+    /// Until the call was answered.
+    pub(super) accepted: Samples,
+    /// Until the CALL was at the charger.
+    pub(super) arrived: Samples,
+    /// Until the record was read.
+    pub(super) ended: Samples,
+}
+
+impl Ways {
+    /// Of commands that ended, with the chargers' log, which tells of all of them.
+    pub(super) fn of(commands: Vec<(Sent, Duration)>, log: &Path) -> Result<Self> {
+        let log = std::fs::read_to_string(log).context("reading the chargers' log")?;
+        let journal = Journal::parse(&log)?;
+        let mut ways = Self::default();
+        for (sent, took) in commands {
+            ways.arrived.push(sent.arrived(&journal)?);
+            ways.accepted.push(sent.accepted);
+            ways.ended.push(took);
+        }
+        Ok(ways)
+    }
 }
 
 impl Sent {
     /// When the CALL was at the charger, by its log, from the call of SendCommand; both clocks are this machine's.
-    pub(super) fn arrived(&self, journal: &Journal) -> Result<Duration> {
+    fn arrived(&self, journal: &Journal) -> Result<Duration> {
         let seen = journal.commands.get(&self.id);
         let arrived = seen.and_then(|seen| seen.received_us.first());
         let arrived = arrived.with_context(|| format!("no charger logged command {}", self.id))?;

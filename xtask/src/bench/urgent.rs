@@ -7,16 +7,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use tokio::time::sleep;
 use wire::gateway::command::v1::Priority;
 
 use super::BenchArgs;
-use super::platform::{Chargers, Platform};
+use super::platform::{Chargers, Platform, Ways};
 use super::report::{Bar, Report, Row, Unit};
 use super::rig::{Rig, Target, announce};
 use super::samples::Samples;
-use crate::demo::journal::Journal;
 use crate::progress::say;
 use crate::stack::binaries::Binaries;
 
@@ -47,20 +46,11 @@ struct Figures {
     sustained: f64,
     /// How long each charger of the backlog takes for an answer.
     pace: Duration,
-    idle: Times,
-    loaded: Times,
+    idle: Ways,
+    loaded: Ways,
     /// Low commands a second beside the urgent ones, and how many of them still waited at the end.
     low_rate: f64,
     left: usize,
-}
-
-/// Times of urgent commands.
-#[derive(Default)]
-struct Times {
-    /// Until the CALL was at the charger.
-    arrived: Samples,
-    /// Until the record was read.
-    ended: Samples,
 }
 
 /// Measures and adds the rows.
@@ -128,7 +118,7 @@ impl Figures {
         let rate = |what: &str, rate| Row::new(what, rate, Unit::PerSecond);
         report.row(rate("low commands, as fast as they go", self.sustained));
         report.row(rate("low commands beside the urgent ones", self.low_rate));
-        let row = |percent: usize, what: &str, of: fn(&Times) -> &Samples| {
+        let row = |percent: usize, what: &str, of: fn(&Ways) -> &Samples| {
             let what = format!("urgent p{percent} {what} against {BACKLOG} low ones");
             let row = Row::new(what, of(&self.loaded).percentile_ms(percent), Unit::Milliseconds);
             row.floor(of(&self.idle).percentile_ms(percent), "unloaded")
@@ -155,16 +145,8 @@ impl Figures {
 }
 
 /// Urgent commands at their steady rate.
-async fn times(platform: &mut Platform, urgent: &Chargers, journal: &Path) -> Result<Times> {
-    let round = platform.round(urgent, RATE, COMMANDS).await?;
-    let log = std::fs::read_to_string(journal).context("reading the chargers' log")?;
-    let journal = Journal::parse(&log)?;
-    let mut times = Times::default();
-    for (sent, took) in round {
-        times.arrived.push(sent.arrived(&journal)?);
-        times.ended.push(took);
-    }
-    Ok(times)
+async fn times(platform: &mut Platform, urgent: &Chargers, journal: &Path) -> Result<Ways> {
+    Ways::of(platform.round(urgent, RATE, COMMANDS).await?, journal)
 }
 
 /// How many low commands a second the machine sustains, their acceptance included.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::resp::{Redis, Reply};
+use crate::resp::{Redis, Reply};
 
 /// Writes the dump into the run's folder.
 pub(super) async fn write(redis: SocketAddr, folder: &Path) -> Result<()> {

@@ -12,9 +12,10 @@ use crate::chaos::audit;
 use crate::chaos::dice::Dice;
 use crate::chaos::fault::Kind;
 use crate::chaos::plan::Injection;
-use crate::chaos::resp::{Redis, Reply};
 use crate::chaos::rig::Rig;
+use crate::net;
 use crate::progress::say;
+use crate::resp::{Redis, Reply};
 use crate::stack::settings;
 use crate::supervise::Guarded;
 
@@ -92,13 +93,18 @@ async fn set_memory(rig: &Rig, most: &[u8]) -> Result<()> {
 }
 
 impl Injector {
-    /// Puts records that nobody can read where an edge reads, and writes down where.
+    /// Puts records that nobody can decode where an edge reads, and writes down where. An edge that is not ready may be
+    /// on its way to a new life, which begins behind them: they would be nobody's.
     pub(super) async fn poison(&mut self, rig: &Rig) -> Result<()> {
         let mut dice = Dice::new(self.seed).fork(3);
-        for (edge, _) in &rig.edges {
+        for (edge, listens) in &rig.edges {
             let Some((topic, partitions)) = lanes_of(rig, edge) else {
                 continue;
             };
+            let ready = net::http_get(listens.admin, settings::READY_PATH).await;
+            if !matches!(ready, Ok((200, _))) {
+                continue;
+            }
             for partition in partitions {
                 let bytes: String = (0..24).map(|_| format!("{:02x}", dice.between(0, 255))).collect();
                 let put = Guarded::new(rig.binaries.path("topic-put"))

@@ -1,4 +1,4 @@
-//! As much of RESP2, the protocol of Redis, as faults and the last dump need; no client library may be named here.
+//! As much of RESP2, the protocol of Redis, as faults, dumps and floors need; no client library may be named here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// `+OK` or `$2…`.
     Text(Vec<u8>),
     /// `:1`.
@@ -26,18 +26,20 @@ pub(super) enum Reply {
 
 /// One connection, one command at a time.
 #[derive(Debug)]
-pub(super) struct Redis(BufReader<TcpStream>);
+pub(crate) struct Redis(BufReader<TcpStream>);
 
 impl Redis {
     /// Connects.
-    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await;
         let stream = stream.context("Redis does not answer")?;
-        Ok(Self(BufReader::new(stream.context("connecting to Redis")?)))
+        let stream = stream.context("connecting to Redis")?;
+        stream.set_nodelay(true)?;
+        Ok(Self(BufReader::new(stream)))
     }
 
     /// One command and its answer; an error answer is an error.
-    pub(super) async fn call(&mut self, words: &[&[u8]]) -> Result<Reply> {
+    pub(crate) async fn call(&mut self, words: &[&[u8]]) -> Result<Reply> {
         let exchange = async {
             self.0.get_mut().write_all(&encode(words)).await?;
             Box::pin(read(&mut self.0)).await
@@ -50,7 +52,7 @@ impl Redis {
 
 impl Reply {
     /// The text, if it is one.
-    pub(super) fn text(&self) -> Option<&[u8]> {
+    pub(crate) fn text(&self) -> Option<&[u8]> {
         match self {
             Self::Text(bytes) => Some(bytes),
             _ => None,
@@ -58,7 +60,7 @@ impl Reply {
     }
 
     /// The elements; none of what is no list.
-    pub(super) fn list(self) -> Vec<Self> {
+    pub(crate) fn list(self) -> Vec<Self> {
         match self {
             Self::List(list) => list,
             _ => Vec::new(),
@@ -79,10 +81,10 @@ fn encode(words: &[&[u8]]) -> Vec<u8> {
 
 async fn read<S: AsyncBufReadExt + Unpin>(stream: &mut S) -> Result<Reply> {
     let mut line = String::new();
-    if stream.read_line(&mut line).await? == 0 {
+    stream.read_line(&mut line).await?;
+    let Some(line) = line.strip_suffix("\r\n") else {
         bail!("Redis closed the connection");
-    }
-    let line = line.trim_end();
+    };
     let (kind, text) = line.split_at_checked(1).context("an answer of Redis is empty")?;
     let number = || text.parse::<i64>().context("a number of Redis");
     Ok(match kind {
@@ -112,6 +114,27 @@ async fn read<S: AsyncBufReadExt + Unpin>(stream: &mut S) -> Result<Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_an_array_of_bulk_strings() {
+        assert_eq!(encode(&[b"GET", b"k\r\n"]), b"*2\r\n$3\r\nGET\r\n$3\r\nk\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn half_an_answer_is_an_error_at_every_byte() {
+        let whole = b"*2\r\n$12\r\nhello\r\nworld\r\n:1\r\n";
+        for length in 0..whole.len() {
+            assert!(read(&mut &whole[..length]).await.is_err(), "{length} bytes");
+        }
+        assert!(read(&mut &whole[..]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_refused() {
+        for bytes in [&b"HTTP/1.1\r\n"[..], b":x\r\n", b"\r\n", b"$x\r\n"] {
+            assert!(read(&mut &bytes[..]).await.is_err(), "{bytes:?}");
+        }
+    }
 
     #[tokio::test]
     async fn lists_in_lists_and_nothing_are_read() {
