@@ -76,7 +76,7 @@ impl Pass<'_> {
                 .store
                 .list_connections(None, after.as_deref(), self.config.page)
                 .await?;
-            for connection in &page.connections {
+            for (connection, _) in &page.connections {
                 self.report.connections += 1;
                 self.connection(connection, pods).await?;
             }

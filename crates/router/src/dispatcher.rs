@@ -26,7 +26,7 @@ use crate::failpoint;
 use crate::fullness;
 use crate::leases::LeaseView;
 use crate::metrics::{DISPATCH_QUEUE, InGauge, PARKED, RETRIED, SENT, why};
-use crate::redis_clock::Told;
+use crate::told::Told;
 use crate::trace::{self, Origin, Traces};
 
 /// Claims that may wait for a dispatch task.

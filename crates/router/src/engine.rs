@@ -21,8 +21,8 @@ use crate::fullness::Queues;
 use crate::leases::{LeaseCache, LeaseView};
 use crate::link::Outbound;
 use crate::outbox::Wakes;
-use crate::redis_clock::{RedisClock, Told};
 use crate::slots::{SlotQueues, SubmitError};
+use crate::told::Told;
 use crate::trace::{Origin, Traces};
 
 /// Reads of woken watches under way.
@@ -50,8 +50,6 @@ pub struct Engine {
     pub watch_reads: Semaphore,
     /// Monotonic time of this process.
     pub clock: MonoClock,
-    /// About what time it is at Redis.
-    pub redis_clock: RedisClock,
     /// What waits for the edges that are linked.
     pub links: Queues<Outbound>,
     /// The traces of commands.
@@ -95,7 +93,6 @@ impl Engine {
         let unique = rand::random::<u32>();
         Self {
             leases: LeaseCache::new(store.clone(), clock.clone()),
-            redis_clock: RedisClock::new(clock.clone()),
             clock,
             links: Queues::default(),
             watch_reads: Semaphore::new(WATCH_READS),

@@ -10,8 +10,8 @@ use domain::dispatch::Lease;
 use domain::ids::{Incarnation, Micros, PodId, Version};
 use store::{Store, StoreError};
 
-use crate::redis_clock::Told;
 use crate::shared_read::SharedRead;
+use crate::told::Told;
 
 /// How old a lease may be when a dispatch relies on it.
 pub const MAX_AGE: Duration = Duration::from_millis(250);

@@ -18,12 +18,12 @@ pub mod leases;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
-pub mod redis_clock;
 pub mod registry_api;
 mod server;
 mod shared_read;
 pub mod slots;
 mod start;
+pub mod told;
 pub mod topics;
 pub mod trace;
 

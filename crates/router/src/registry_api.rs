@@ -76,11 +76,10 @@ async fn list(
     let pages = Pages::of("ListConnections", &pod);
     let after = pages.read(&request.page_token)?;
     let page = engine.store.list_connections(pod.as_ref(), after, size).await?;
-    let now = engine.redis_clock.about();
     let connections = page
         .connections
         .iter()
-        .map(|c| connection(&c.charge_point, &c.device, now))
+        .map(|(c, now)| connection(&c.charge_point, &c.device, *now))
         .collect();
     Ok(ListConnectionsResponse {
         connections,

@@ -5,7 +5,7 @@ use domain::slot::{DeadLetter, DeadLetterReason, Replay, ReplayReply};
 
 use crate::delivery::{accept_args, read_accept};
 use crate::keys::Place;
-use crate::read::Cursor;
+use crate::read::Listing;
 use crate::reply::{Reader, Reply};
 use crate::{Store, StoreError, flag, scripts};
 
@@ -52,28 +52,15 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<DeadLetterPage, StoreError> {
-        let only = filter.charge_point.as_ref().map(|c| self.slot_of(c).0);
-        let mut at = Cursor::start(after, only)?;
-        let mut page = DeadLetterPage::default();
-        let last = only.unwrap_or(self.slots() - 1);
-        while at.slot <= last {
-            let mut args = filter_args(filter);
-            args.extend(position(&at.rest)?);
-            args.push((limit - page.dead_letters.len()).to_string());
-            let read = |r: &mut Reader| Ok((r.list(Reader::dead_letter)?, r.text()?));
-            let place = Place::Slot(Slot(at.slot));
-            let (found, next) = self
-                .call(scripts::LIST_DEAD_LETTERS, place, args, read)
-                .await?
-                .value;
-            page.dead_letters.extend(found);
-            at = at.step(next);
-            if page.dead_letters.len() >= limit {
-                page.next = (at.slot <= last).then(|| at.text());
-                break;
-            }
-        }
-        Ok(page)
+        let listing = Listing {
+            script: scripts::LIST_DEAD_LETTERS,
+            of: filter.charge_point.as_ref(),
+            filter: filter_args(filter),
+            position,
+        };
+        let (found, next) = self.walk(listing, after, limit, Reader::dead_letter).await?;
+        let dead_letters = found.into_iter().map(|(dead_letter, _)| dead_letter).collect();
+        Ok(DeadLetterPage { dead_letters, next })
     }
 
     /// One dead letter.

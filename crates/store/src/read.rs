@@ -7,6 +7,7 @@ use domain::slot::Device;
 
 use crate::keys::Place;
 use crate::reply::{Reader, Reply};
+use crate::scripts::Script;
 use crate::{Store, StoreError, scripts};
 
 /// Which commands to list.
@@ -43,8 +44,9 @@ pub struct Connection {
 /// A page of connections, by slot and end of the registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectionPage {
-    /// The connections. One that was renewed meanwhile may come twice.
-    pub connections: Vec<Connection>,
+    /// The connections, each with the time of its server when it was read. One that was renewed meanwhile may come
+    /// twice.
+    pub connections: Vec<(Connection, Micros)>,
     /// Where the next page starts; none after the last.
     pub next: Option<String>,
 }
@@ -89,25 +91,15 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<CommandPage, StoreError> {
-        let mut page = CommandPage::default();
-        let only = filter.charge_point.as_ref().map(|c| self.slot_of(c).0);
-        let mut at = Cursor::start(after, only)?;
-        let last = only.unwrap_or(self.slots() - 1);
-        while at.slot <= last {
-            let mut args = filter_args(filter);
-            args.extend(position(&at.rest)?);
-            args.push((limit - page.commands.len()).to_string());
-            let read = |r: &mut Reader| Ok((r.list(Reader::command)?, r.text()?));
-            let place = Place::Slot(Slot(at.slot));
-            let (found, next) = self.call(scripts::LIST_COMMANDS, place, args, read).await?.value;
-            page.commands.extend(found);
-            at = at.step(next);
-            if page.commands.len() >= limit {
-                page.next = (at.slot <= last).then(|| at.text());
-                break;
-            }
-        }
-        Ok(page)
+        let listing = Listing {
+            script: scripts::LIST_COMMANDS,
+            of: filter.charge_point.as_ref(),
+            filter: filter_args(filter),
+            position,
+        };
+        let (commands, next) = self.walk(listing, after, limit, Reader::command).await?;
+        let commands = commands.into_iter().map(|(command, _)| command).collect();
+        Ok(CommandPage { commands, next })
     }
 
     /// One charger's record; none if it was never seen.
@@ -128,31 +120,44 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ConnectionPage, StoreError> {
-        let mut page = ConnectionPage::default();
-        let mut at = Cursor::start(after, None)?;
-        while at.slot < self.slots() {
-            let (score, member) = at.rest.split_once(':').unwrap_or(("0", ""));
-            score.parse::<u64>().map_err(|_| StoreError::Cursor)?;
-            let args = vec![
-                pod.map_or(String::new(), ToString::to_string),
-                score.to_owned(),
-                member.to_owned(),
-                (limit - page.connections.len()).to_string(),
-            ];
-            let read = |r: &mut Reader| Ok((r.list(read_connection)?, r.text()?));
+        let listing = Listing {
+            script: scripts::LIST_CONNECTIONS,
+            of: None,
+            filter: vec![pod.map_or(String::new(), ToString::to_string)],
+            position: connection_position,
+        };
+        let (connections, next) = self.walk(listing, after, limit, read_connection).await?;
+        Ok(ConnectionPage { connections, next })
+    }
+
+    /// A page of a listing: slot after slot, from where the page before ended, until there are `limit`; each with
+    /// the time of the server that told it.
+    pub(crate) async fn walk<T>(
+        &self,
+        listing: Listing<'_>,
+        after: Option<&str>,
+        limit: usize,
+        read: fn(&mut Reader) -> Result<T, StoreError>,
+    ) -> Result<(Vec<(T, Micros)>, Option<String>), StoreError> {
+        let only = listing.of.map(|c| self.slot_of(c).0);
+        let mut at = Cursor::start(after, only)?;
+        let last = only.unwrap_or(self.slots() - 1);
+        let mut found = Vec::new();
+        while at.slot <= last {
+            let mut args = listing.filter.clone();
+            args.extend((listing.position)(&at.rest)?);
+            args.push((limit - found.len()).to_string());
+            let both = |r: &mut Reader| Ok((r.list(read)?, r.text()?));
             let place = Place::Slot(Slot(at.slot));
-            let (found, next) = self
-                .call(scripts::LIST_CONNECTIONS, place, args, read)
-                .await?
-                .value;
-            page.connections.extend(found);
+            let reply = self.call(listing.script, place, args, both).await?;
+            let (some, next) = reply.value;
+            found.extend(some.into_iter().map(|one| (one, reply.redis_now)));
             at = at.step(next);
-            if page.connections.len() >= limit {
-                page.next = (at.slot < self.slots()).then(|| at.text());
-                break;
+            if found.len() >= limit {
+                return Ok((found, (at.slot <= last).then(|| at.text())));
             }
         }
-        Ok(page)
+        Ok((found, None))
     }
 
     /// Counts what a slot holds.
@@ -202,15 +207,34 @@ fn position(rest: &str) -> Result<[String; 2], StoreError> {
         .ok_or(StoreError::Cursor)
 }
 
+/// The end of a registration, and the charger, that a listing of connections goes on after.
+fn connection_position(rest: &str) -> Result<[String; 2], StoreError> {
+    let (score, member) = rest.split_once(':').unwrap_or(("0", ""));
+    score.parse::<u64>().map_err(|_| StoreError::Cursor)?;
+    Ok([score.to_owned(), member.to_owned()])
+}
+
+/// What is listed.
+pub(crate) struct Listing<'a> {
+    /// The script that lists within a slot.
+    pub(crate) script: Script,
+    /// Only this charger's, which is in one slot.
+    pub(crate) of: Option<&'a ChargePointId>,
+    /// The script's first arguments.
+    pub(crate) filter: Vec<String>,
+    /// Reads where it goes on within a slot; the script's next arguments.
+    pub(crate) position: fn(&str) -> Result<[String; 2], StoreError>,
+}
+
 /// Where a listing goes on: a slot, and the last thing seen in it.
-pub(crate) struct Cursor {
-    pub(crate) slot: u16,
-    pub(crate) rest: String,
+struct Cursor {
+    slot: u16,
+    rest: String,
 }
 
 impl Cursor {
     /// Where a page starts: after the page before, or at the front; within one slot only, if so asked.
-    pub(crate) fn start(after: Option<&str>, only: Option<u16>) -> Result<Self, StoreError> {
+    fn start(after: Option<&str>, only: Option<u16>) -> Result<Self, StoreError> {
         let Some(text) = after else {
             return Ok(Self {
                 slot: only.unwrap_or(0),
@@ -229,12 +253,12 @@ impl Cursor {
         })
     }
 
-    pub(crate) fn text(&self) -> String {
+    fn text(&self) -> String {
         format!("{}.{}", self.slot, self.rest)
     }
 
     /// Goes on after `next`, or with the next slot if there is nothing more in this one.
-    pub(crate) fn step(self, next: String) -> Self {
+    fn step(self, next: String) -> Self {
         if next.is_empty() {
             Self {
                 slot: self.slot + 1,

@@ -14,7 +14,7 @@ use wire::gateway::record::v1::CommandResult;
 
 use super::*;
 use crate::leases::LeaseView;
-use crate::redis_clock::Told;
+use crate::told::Told;
 
 const SLOTS: u16 = 8;
 /// Slots drained at a time here.

@@ -252,7 +252,7 @@ async fn connections(store: &Store, limit: usize) -> Result<BTreeSet<ChargePoint
     loop {
         let page = store.list_connections(None, after.as_deref(), limit).await?;
         assert!(page.connections.len() <= limit);
-        found.extend(page.connections.into_iter().map(|c| c.charge_point));
+        found.extend(page.connections.into_iter().map(|(c, _)| c.charge_point));
         after = page.next;
         if after.is_none() {
             return Ok(found);
