@@ -4,8 +4,10 @@
 
 use std::net::SocketAddr;
 
+use xtask::net::free_address;
 use xtask::parts::broker::BrokerKind;
-use xtask::parts::kafka;
+use xtask::parts::kafka::{self, SideDoor};
+use xtask::parts::kafka_fetch::KafkaProgram;
 use xtask::stack::running::create_topics;
 use xtask::stack::settings;
 use xtask::supervise::Supervisor;
@@ -22,7 +24,8 @@ pub(crate) fn bootstrap(ready: &serde_json::Value) -> SocketAddr {
         .expect("the ready file names the bootstrap")
 }
 
-/// Starts the broker that a test needs, or names the one that it may share; behind a forwarder where its port changes.
+/// Starts the broker that a test needs, or names the one that it may share; behind a forwarder where its port changes,
+/// or beside one where a test cuts one of the ways to it.
 pub(crate) async fn start_broker(
     supervisor: &mut Supervisor,
     tools: &Tools,
@@ -30,6 +33,9 @@ pub(crate) async fn start_broker(
 ) -> (SocketAddr, Option<Forwarder>) {
     if let (BrokerNeed::Any, Some(shared)) = (need, tools.shared_kafka) {
         return (shared, None);
+    }
+    if let (BrokerNeed::CutFromFirstRouter, BrokerKind::Apache(program)) = (need, &tools.broker) {
+        return start_with_side_door(supervisor, tools, program).await;
     }
     let embedded = tools.binaries.path(settings::EMBEDDED_BROKER);
     match (&tools.broker, need) {
@@ -52,4 +58,22 @@ pub(crate) async fn start_broker(
             (forwarder.address(), Some(forwarder))
         }
     }
+}
+
+/// An Apache Kafka, and a forwarder that leads to its side door.
+async fn start_with_side_door(
+    supervisor: &mut Supervisor,
+    tools: &Tools,
+    program: &KafkaProgram,
+) -> (SocketAddr, Option<Forwarder>) {
+    let listens = free_address().expect("a free port");
+    let forwarder = Forwarder::start(listens).await;
+    let tells = forwarder.address();
+    let kafka = kafka::start_with(supervisor, program, "kafka", Some(SideDoor { listens, tells }))
+        .await
+        .expect("Kafka starts");
+    create_topics(&tools.binaries, kafka)
+        .await
+        .expect("the topics can be created");
+    (kafka, Some(forwarder))
 }

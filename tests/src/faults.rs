@@ -15,6 +15,7 @@ use crate::wait::eventually;
 #[derive(Debug)]
 pub struct Forwarder {
     address: SocketAddr,
+    target: SocketAddr,
     task: Option<JoinHandle<()>>,
 }
 
@@ -22,7 +23,12 @@ impl Forwarder {
     /// Listens on a free address and forwards to `target`.
     pub async fn start(target: SocketAddr) -> Self {
         let address = free_address().expect("a free port");
-        let mut forwarder = Self { address, task: None };
+        let task = None;
+        let mut forwarder = Self {
+            address,
+            target,
+            task,
+        };
         forwarder.open(target).await;
         forwarder
     }
@@ -40,7 +46,13 @@ impl Forwarder {
             TcpListener::bind(self.address).await.ok()
         })
         .await;
+        self.target = target;
         self.task = Some(tokio::spawn(forward(listener, target)));
+    }
+
+    /// Listens again and forwards to where it did before.
+    pub async fn reopen(&mut self) {
+        self.open(self.target).await;
     }
 
     /// Stops listening and cuts every connection.

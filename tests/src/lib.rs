@@ -20,6 +20,7 @@ pub mod api;
 mod broker;
 pub mod charger;
 pub mod companion;
+mod cuts;
 pub mod faults;
 pub mod foreign;
 pub mod handshake;

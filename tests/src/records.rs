@@ -1,5 +1,6 @@
 //! Reading what leaves on Kafka: results, dead letters, events; and writing what should never be there.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -51,6 +52,16 @@ impl Records {
                 .filter(|result| result.command_id == command_id)
         })
         .await
+    }
+
+    /// Waits until the results of all these commands came, in whatever order.
+    pub async fn results(&mut self, command_ids: &[String]) {
+        let mut missing: BTreeSet<&str> = command_ids.iter().map(String::as_str).collect();
+        while !missing.is_empty() {
+            let what = format!("the results of {missing:?} are on Kafka");
+            let result = self.first(&what, |record| CommandResult::decode(record.payload.clone()).ok());
+            missing.remove(result.await.command_id.as_str());
+        }
     }
 
     /// The dead letter of one command.

@@ -34,13 +34,20 @@ impl System {
         nodes
     }
 
-    /// Kills the first master of a replicated cluster, and waits until its replica leads.
-    pub async fn lose_first_master(&mut self, nodes: &[SocketAddr]) {
+    /// Kills the first master of a replicated cluster, does something while it is away, and waits until its replica
+    /// leads.
+    pub async fn lose_first_master<T>(
+        &mut self,
+        nodes: &[SocketAddr],
+        meanwhile: impl AsyncFnOnce(&Self) -> T,
+    ) -> T {
         let tools = Tools::get().await;
         self.kill9(FIRST_MASTER).await;
         let promoted = cluster::until_failed_over(&tools.redis, nodes[0], nodes[1]);
-        let promoted = tokio::time::timeout(DEADLINE, promoted).await;
+        let promoted = tokio::time::timeout(DEADLINE, promoted);
+        let (promoted, done) = tokio::join!(promoted, meanwhile(self));
         promoted.expect("the replica is promoted");
+        done
     }
 
     /// A primary ([`sentinel::FIRST_PRIMARY`]) with two replicas and three Sentinels, behind durability `replicated`.

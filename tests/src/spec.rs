@@ -8,6 +8,8 @@ pub enum BrokerNeed {
     Any,
     /// One of its own, since the test stops it or reads all of a topic.
     Own,
+    /// An Apache Kafka of its own that the first router reaches by a way that can be cut.
+    CutFromFirstRouter,
     /// An embedded one of its own, behind a fixed address, so that it can be late.
     Embedded,
 }

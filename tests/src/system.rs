@@ -36,7 +36,7 @@ pub struct System {
     tag: String,
     redis: SocketAddr,
     kafka: SocketAddr,
-    forwarder: Option<Forwarder>,
+    pub(crate) forwarder: Option<Forwarder>,
     routers: Vec<RouterAddresses>,
     edges: Vec<EdgeAddresses>,
 }
@@ -91,7 +91,7 @@ impl System {
             &format!("router-{number}-{}", self.tag),
             listen,
             self.redis,
-            self.kafka,
+            self.kafka_of(number),
         );
         for (key, value) in &self.spec.router_settings {
             settings = settings.with(key, value);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use integration::handshake::upgrade;
 use integration::wait::stays_silent;
-use integration::{BrokerNeed, Companion, System, SystemSpec, command, eventually, probe};
+use integration::{BrokerNeed, Companion, System, SystemSpec, command, probe};
 use wire::gateway::command::v1::CommandState;
 
 /// How long the edge is watched: several canary rounds.
@@ -49,10 +49,7 @@ async fn a_stale_canary_withdraws_readiness_until_the_canary_comes_round_again()
     let system = System::start(spec).await;
     let admin = system.admin("edge-1");
     system.pause("kafka").await;
-    let status = eventually("the edge withdraws its readiness", async || {
-        probe::readiness(admin).await.filter(|(status, _)| *status == 503)
-    });
-    assert!(status.await.1.contains("canary"));
+    probe::waits_for("edge-1", admin, "canary").await;
     system.resume("kafka");
     probe::ready("edge-1", admin).await;
     let companion = Companion::connected(&system.charger_id("cp"), vec![system.edge(1)]).await;

@@ -1,15 +1,17 @@
 //! A Redis primary that is killed for good under load: with durability `replicated` its replica takes over, and
 //! nothing that was accepted is lost, no end that was seen is taken back, nothing unsafe is repeated.
 
+use futures_util::future::join_all;
 use integration::api::{is_end, safe_command, unsafe_command};
 use integration::redis_kinds::FIRST_MASTER;
 use integration::{Api, BrokerNeed, Companion, System, SystemSpec, eventually};
 use wire::gateway::command::v1::{CommandState, SendCommandRequest};
 use xtask::parts::sentinel::FIRST_PRIMARY;
 
-/// Chargers, commands for each before the kill, and after it.
+/// Chargers, commands for each before the kill, while the master is away where that is known, and after it.
 const CHARGERS: usize = 6;
 const BEFORE: usize = 6;
+const MEANWHILE: usize = 3;
 const AFTER: usize = 14;
 
 fn spec(name: &'static str) -> SystemSpec {
@@ -67,6 +69,9 @@ async fn accepted(apis: &[Api; 2], request: &SendCommandRequest) -> String {
     .await
 }
 
+/// A charger, a round, and the command's id if the caller was told that it is accepted.
+type Told = (usize, usize, Option<String>);
+
 impl Load {
     async fn send(&mut self, system: &System, rounds: std::ops::Range<usize>) {
         let apis = [system.api(1), system.api(2)];
@@ -75,6 +80,36 @@ impl Load {
                 let id = accepted(&apis, &request(&self.chargers[number].id, round)).await;
                 self.ids.push((number, id));
             }
+        }
+    }
+
+    /// Sends each command once, by the routers in turn, and all of a round at a time, since some hang; what the
+    /// callers were told, if it was yes.
+    async fn try_send(&self, system: &System, rounds: std::ops::Range<usize>) -> Vec<Told> {
+        let mut told = Vec::new();
+        for round in rounds {
+            let calls = self.chargers.iter().enumerate().map(async |(number, charger)| {
+                let api = system.api(1 + (round + number) % 2);
+                let sent = api.try_send(request(&charger.id, round)).await;
+                (number, round, sent.ok().map(|response| response.command_id))
+            });
+            told.extend(join_all(calls).await);
+        }
+        told
+    }
+
+    /// Asks for each again under its key: who was told yes is told the same, and who was told nothing learns what
+    /// became of the command.
+    async fn settle(&mut self, system: &System, told: Vec<Told>) {
+        let apis = [system.api(1), system.api(2)];
+        for (number, round, id) in told {
+            let settled = accepted(&apis, &request(&self.chargers[number].id, round)).await;
+            assert_eq!(
+                id.as_ref().unwrap_or(&settled),
+                &settled,
+                "the key names another command"
+            );
+            self.ids.push((number, settled));
         }
     }
 
@@ -139,10 +174,16 @@ async fn a_cluster_master_failover_under_load_costs_no_accepted_command() {
     load.send(&system, 0..BEFORE).await;
     load.all_acknowledged(&system.api(2)).await;
     load.send(&system, BEFORE..BEFORE + 1).await;
-    // What lies on the other masters goes on meanwhile; here a new master takes over, and takes writes again when
-    // a replica listens to it: the old master, restarted.
-    system.lose_first_master(&nodes).await;
+    // What lies on the other masters goes on meanwhile; here calls fail, and their fate is open. A new master takes
+    // over, and takes writes again when a replica listens to it: the old master, restarted.
+    let meanwhile = BEFORE + 1..BEFORE + 1 + MEANWHILE;
+    let told = system
+        .lose_first_master(&nodes, async |system| {
+            load.try_send(system, meanwhile.clone()).await
+        })
+        .await;
     system.restart_part(FIRST_MASTER).await;
-    load.send(&system, BEFORE + 1..BEFORE + AFTER).await;
+    load.settle(&system, told).await;
+    load.send(&system, meanwhile.end..BEFORE + AFTER).await;
     load.all_acknowledged(&system.api(1)).await;
 }

@@ -13,11 +13,9 @@ pub fn hit(_name: &'static str) {}
 pub fn hit(name: &'static str) {
     match action(name) {
         Some("exit") => std::process::abort(),
-        Some("stop") => {
-            // A process that could not stop itself would pass the test without the fault in it.
-            if nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).is_err() {
-                std::process::abort();
-            }
+        // A process that could not stop itself would pass the test without the fault in it.
+        Some("stop") if nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).is_err() => {
+            std::process::abort();
         }
         _ => {}
     }

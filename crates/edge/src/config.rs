@@ -99,6 +99,8 @@ pub struct LinkConfig {
     pub retry_max_ms: u64,
     /// Items that may wait for the router; beyond, the link is given up and said anew.
     pub max_queue: usize,
+    /// Under load, what is said of commands of low priority waits up to so long, to be said together; 0 never waits.
+    pub low_priority_linger_ms: u64,
 }
 
 /// `canary`: how the consumer is watched.
@@ -156,6 +158,7 @@ impl Default for EdgeConfig {
                 reply_timeout_ms: 4_000,
                 retry_max_ms: 1_000,
                 max_queue: 100_000,
+                low_priority_linger_ms: 25,
             },
             kafka,
             canary: CanaryConfig {
@@ -210,6 +213,20 @@ impl From<&AnswersConfig> for AnswerPolicy {
     }
 }
 
+impl LinkConfig {
+    fn validate(&self, problems: &mut Problems) {
+        problems.range("link.connect_timeout_ms", self.connect_timeout_ms, 1..=60_000);
+        problems.range("link.reply_timeout_ms", self.reply_timeout_ms, 100..=60_000);
+        problems.range("link.retry_max_ms", self.retry_max_ms, 1..=60_000);
+        problems.range("link.max_queue", self.max_queue, 100..=10_000_000);
+        problems.range(
+            "link.low_priority_linger_ms",
+            self.low_priority_linger_ms,
+            0..=1_000,
+        );
+    }
+}
+
 impl ServiceConfig for EdgeConfig {
     fn validate(&self, problems: &mut Problems) {
         if let Err(error) = PodId::parse(&self.pod.id) {
@@ -228,14 +245,7 @@ impl ServiceConfig for EdgeConfig {
             let valid = port.is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             problems.check(valid, "routers", format!("must be host:port, not {router:?}"));
         }
-        problems.range(
-            "link.connect_timeout_ms",
-            self.link.connect_timeout_ms,
-            1..=60_000,
-        );
-        problems.range("link.reply_timeout_ms", self.link.reply_timeout_ms, 100..=60_000);
-        problems.range("link.retry_max_ms", self.link.retry_max_ms, 1..=60_000);
-        problems.range("link.max_queue", self.link.max_queue, 100..=10_000_000);
+        self.link.validate(problems);
         problems.range(
             "upstream.max_in_flight",
             self.upstream.max_in_flight,

@@ -6,6 +6,7 @@
 //!
 //! [`CanaryGate`]: crate::canary::CanaryGate
 
+mod account;
 mod lanes;
 mod places;
 
@@ -13,22 +14,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{CanaryLimits, Event, Record};
-use chassis::{Backoff, Condition, history};
+use chassis::{Backoff, Condition};
 use domain::dispatch::Consumes;
 use domain::edge::Input;
 use domain::ids::{LinkNumber, PodId};
 use metrics::counter;
-use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::WireError;
 use wire::gateway::link::v1::Placement;
 use wire::map::record::{ShardMessage, read_shard_record};
 
-use self::places::{Closing, Opening, Place, Places, close, lanes_of, open};
+use self::places::{Closing, Moved, Opening, Place, Places, close, lanes_of, open};
 use crate::app::conditions;
 use crate::config::EdgeConfig;
-use crate::failpoint;
 use crate::hub::Hub;
 use crate::metrics::{CANARY_AGE, FOREIGN_RECORDS, POISON_RECORDS};
 use crate::trace;
@@ -184,6 +183,14 @@ impl<S: LaneSource> Consumer<S> {
         if let Some(place) = self.places.coming.take() {
             self.leave(place);
         }
+        if self.places.turn_back(&consumes) {
+            tracing::info!(
+                topic = placement.topic,
+                "the pod is told back before routers were told that it moved"
+            );
+            // What is published is the place it goes back to, as a rule.
+            self.published();
+        }
         if self
             .places
             .current
@@ -237,14 +244,11 @@ impl<S: LaneSource> Consumer<S> {
     fn take(&mut self, record: &Record) {
         match read(record, &self.pod) {
             Ok(Read::Input(input)) => {
-                arrived(&input);
+                account::arrived(&input);
                 trace::taken(record).in_scope(|| self.hub.route(input));
             }
             Ok(Read::Canary(link, number)) => {
-                history::note(
-                    "canary",
-                    || json!({ "lane": self.lane_name(record.partition), "number": number }),
-                );
+                account::canary(record, self.lane_name(record.partition), number);
                 self.places.seen(record, link, self.now_ms());
                 self.judge();
             }
@@ -252,10 +256,7 @@ impl<S: LaneSource> Consumer<S> {
             Err(error) => {
                 counter!(POISON_RECORDS).increment(1);
                 let (topic, partition, offset) = (&record.topic, record.partition, record.offset);
-                history::note(
-                    "quarantine",
-                    || json!({ "topic": &**topic, "partition": partition, "offset": offset }),
-                );
+                account::quarantined(record);
                 tracing::warn!(%error, %topic, partition, offset, "a record cannot be read and is passed over");
             }
         }
@@ -309,10 +310,14 @@ impl<S: LaneSource> Consumer<S> {
     /// Moves if the new place is proven, and tells readiness and the lease which place is.
     fn judge(&mut self) {
         let now_ms = self.now_ms();
-        if self.places.advance(now_ms) && self.places.old.is_some() {
+        let moved = self.places.advance(now_ms);
+        if !matches!(moved, Moved::Not) && self.places.old.is_some() {
             tracing::info!("canaries came round at the new place: the pod moves");
             // What is published may be this place already, by an earlier life.
             self.published();
+        }
+        if let Moved::Past(Some(place)) = moved {
+            self.leave(place);
         }
         let proven = self.places.proven(now_ms).cloned();
         if proven.is_some() {
@@ -379,20 +384,6 @@ async fn closed(closing: &mut Option<Closing>) {
     match closing {
         Some(closing) => closing.await,
         None => std::future::pending().await,
-    }
-}
-
-/// Tells the history that a command's record has arrived, whatever becomes of it.
-fn arrived(input: &Input) {
-    if let Input::Record { incarnation, command } = input {
-        history::note("taken", || {
-            json!({
-                "id": command.id.to_string(), "cp": command.charge_point.as_str(), "version": command.version.0,
-                "dispatch": command.dispatch.0, "inc": incarnation.0, "attempt": command.attempt,
-                "priority": command.priority.number(),
-            })
-        });
-        failpoint::hit(failpoint::AFTER_CONSUME);
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use chassis::{MonoClock, Readiness, history};
 use domain::command::RedeliveryClass;
@@ -73,7 +74,10 @@ impl Hub {
             shards: (0..count).map(shard).collect(),
             complaints: Complaints::logged(mono.clone()),
             clock: EdgeClock::new(mono),
-            queue: LinkQueue::new(config.link.max_queue),
+            queue: LinkQueue::new(
+                config.link.max_queue,
+                Duration::from_millis(config.link.low_priority_linger_ms),
+            ),
             upstream,
             limits: Limits::of(config),
             meters: Meters::new(),

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use domain::command::Priority;
 use domain::edge::{CloseReason, EdgeMachine, EdgeSettings, EdgeTime, Input, Item, Output, Socket, Write};
 use domain::ids::{ChargePointId, CommandId, Nonce, Version};
 use tracing::Span;
@@ -54,8 +55,8 @@ pub struct Shard {
 
 /// Where what the machine says to the router goes, in the order it is said.
 pub trait ItemSink {
-    /// Takes one item; must not block.
-    fn take(&self, item: Item);
+    /// Takes one item; must not block. A patient one may wait for others like it.
+    fn take(&self, item: Item, patient: bool);
 }
 
 /// What a sweep looks for, in seconds of the monotonic clock.
@@ -333,7 +334,10 @@ impl State {
     /// Carries out one output. A CALL for a connection that is gone was not written, which is the next input.
     fn perform(&mut self, output: Output, sink: &impl ItemSink, wakers: &mut Vec<Waker>) -> Option<Input> {
         match output {
-            Output::ToRouter(item) => sink.take(item),
+            Output::ToRouter(item) => {
+                let patient = is_patient(&self.machine, &item);
+                sink.take(item, patient);
+            }
             Output::Close { socket, why, .. } => {
                 let reason = match why {
                     CloseReason::Replaced => "replaced by a newer connection",
@@ -361,6 +365,15 @@ impl State {
             }
         }
         None
+    }
+}
+
+/// Whether an item is about a command of low priority, and nothing waits for a reply to it.
+fn is_patient(machine: &EdgeMachine, item: &Item) -> bool {
+    match item {
+        Item::Written { dispatch } => machine.priority_of(dispatch.id) == Priority::Low,
+        Item::Answer { id, .. } => machine.priority_of(*id) == Priority::Low,
+        _ => false,
     }
 }
 

@@ -11,7 +11,7 @@ use prost::Message as _;
 use wire::gateway::link::v1::up_item::Item as Up;
 use wire::gateway::record::v1::{Cancel, Kick, RoutedCommand, ShardRecord, shard_record::Body};
 
-use whole_parts::{Charger, Edge, FakeRouter, Kafka, OTHER_SHARD, SHARD, free_port, until};
+use whole_parts::{Charger, FakeRouter, Kafka, OTHER_SHARD, SHARD, connected, free_port, linked, until};
 
 const POISON: &str = edge::metrics::POISON_RECORDS;
 
@@ -71,11 +71,7 @@ fn poison() -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn poison_is_counted_and_passed_over_and_what_lies_behind_it_is_delivered() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
-    edge.ready().await;
-    let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
-    let version = router.registered("CP-1").await;
+    let (router, edge, mut charger, version) = connected(&kafka).await;
     let before = kafka.counter(POISON);
     for bytes in poison() {
         router.produce(&bytes).await;
@@ -89,8 +85,7 @@ async fn poison_is_counted_and_passed_over_and_what_lies_behind_it_is_delivered(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_topic_is_waited_for_by_name_and_consumed_once_it_is_there() {
     let kafka = Kafka::with(&[]);
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
+    let (router, edge) = linked(&kafka).await;
     until(|| edge.reason("lanes").is_some_and(|reason| reason.contains(SHARD))).await;
     kafka.broker.create_topic(SHARD, 2).unwrap();
     edge.ready().await;
@@ -103,11 +98,7 @@ async fn a_missing_topic_is_waited_for_by_name_and_consumed_once_it_is_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_goes_and_comes_back_costs_readiness_meanwhile_and_the_socket_stays() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
-    edge.ready().await;
-    let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
-    let version = router.registered("CP-1").await;
+    let (router, edge, mut charger, version) = connected(&kafka).await;
     let rebuilds = || kafka.counter(bus::metrics::CONSUMER_REBUILDS);
     let before = rebuilds();
     kafka.broker.take_down().unwrap();
@@ -122,11 +113,7 @@ async fn a_broker_that_goes_and_comes_back_costs_readiness_meanwhile_and_the_soc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_that_is_moved_is_reached_at_both_places_until_the_new_one_is_proven() {
     let kafka = Kafka::start();
-    let first = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&first]).await;
-    edge.ready().await;
-    let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
-    let version = first.registered("CP-1").await;
+    let (first, edge, mut charger, version) = connected(&kafka).await;
     first.heard(|item| named(item) == Some(SHARD)).await;
     let port = first.stop().await;
 

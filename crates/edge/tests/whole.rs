@@ -11,16 +11,12 @@ use wire::gateway::link::v1::LeaseRefused;
 use wire::gateway::link::v1::down_item::Item as Down;
 use wire::gateway::link::v1::up_item::Item as Up;
 
-use whole_parts::{Edge, FakeRouter, Kafka, PATIENCE, free_port, until};
+use whole_parts::{Edge, FakeRouter, Kafka, PATIENCE, connected, free_port, linked, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_goes_through_and_everything_the_charger_says_comes_up() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
-    edge.ready().await;
-    let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
-    let version = router.registered("CP-1").await;
+    let (router, edge, mut charger, version) = connected(&kafka).await;
 
     let id = router.command("CP-1", version, 1).await;
     let call = charger.hear().await;
@@ -79,7 +75,7 @@ async fn without_canaries_the_edge_never_becomes_ready() {
     let kafka = Kafka::start();
     let router = FakeRouter::start(&kafka, free_port());
     router.mute_canaries();
-    let edge = Edge::start(&kafka, &[&router]).await;
+    let edge = Edge::start(&kafka, &router).await;
     // The lanes are assigned: that is not what is missing.
     until(|| edge.reason("lanes").as_deref() == Some("no canary came round yet")).await;
     assert!(
@@ -98,11 +94,7 @@ async fn without_canaries_the_edge_never_becomes_ready() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_router_is_replaced_and_the_life_and_the_sockets_go_on() {
     let kafka = Kafka::start();
-    let first = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&first]).await;
-    edge.ready().await;
-    let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
-    let version = first.registered("CP-1").await;
+    let (first, edge, mut charger, version) = connected(&kafka).await;
     let port = first.stop().await;
     let second = FakeRouter::start(&kafka, port);
     second
@@ -120,11 +112,7 @@ async fn a_dead_router_is_replaced_and_the_life_and_the_sockets_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lapsed_lease_brings_a_new_life_that_registers_the_sockets_again() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
-    edge.ready().await;
-    let _charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
-    let version = router.registered("CP-1").await;
+    let (router, edge, _charger, version) = connected(&kafka).await;
     router.refuse_next_renewal(false);
     router
         .heard(|item| matches!(item, Up::TakeIncarnation(take) if take.last_incarnation == 1))
@@ -138,8 +126,7 @@ async fn a_lapsed_lease_brings_a_new_life_that_registers_the_sockets_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_superseded_edge_ends_with_the_reason() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
+    let (router, edge) = linked(&kafka).await;
     edge.ready().await;
     router
         .say(Down::LeaseRefused(LeaseRefused {
@@ -157,11 +144,7 @@ async fn a_superseded_edge_ends_with_the_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_says_goodbye_closes_the_sockets_and_unregisters_them() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
-    edge.ready().await;
-    let mut charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
-    let version = router.registered("CP-1").await;
+    let (router, edge, mut charger, version) = connected(&kafka).await;
     edge.begin_drain();
     let close = async {
         loop {
@@ -182,8 +165,7 @@ async fn a_drain_says_goodbye_closes_the_sockets_and_unregisters_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_version_in_common_completes_the_handshake_and_closes() {
     let kafka = Kafka::start();
-    let router = FakeRouter::start(&kafka, free_port());
-    let edge = Edge::start(&kafka, &[&router]).await;
+    let (router, edge) = linked(&kafka).await;
     edge.ready().await;
     let mut charger = edge.charger_without_protocol("CP-1").await;
     let Message::Close(frame) = charger.hear_any().await else {

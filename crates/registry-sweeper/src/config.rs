@@ -1,5 +1,7 @@
 //! The sweeper's configuration.
 
+use std::path::PathBuf;
+
 use chassis::Problems;
 use chassis::config::{ChassisConfig, LogConfig, ServiceConfig};
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,17 @@ pub struct SweeperConfig {
     pub audit: AuditConfig,
     /// How it logs.
     pub log: LogConfig,
+    /// Where it says what it did.
+    pub telemetry: HistoryConfig,
+}
+
+/// Where a pass is written down.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryConfig {
+    /// Where every repair is appended as a JSON line, for a checker; unset means nowhere. The file's stem names the
+    /// process.
+    pub history_file: Option<PathBuf>,
 }
 
 /// How a pass is made.

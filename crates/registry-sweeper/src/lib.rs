@@ -3,6 +3,7 @@
 //! Every repair is one script that compares before it sets, so any number of sweepers and routers may run at
 //! once. Leaves out every transition of a command: a sweeper never ends, retries or claims one.
 
+mod account;
 pub mod config;
 pub mod report;
 pub mod sweep;

@@ -50,6 +50,10 @@ async fn main() -> ExitCode {
 }
 
 async fn pass(config: SweeperConfig, dry_run: bool) -> anyhow::Result<Report> {
+    if let Some(path) = &config.telemetry.history_file {
+        let opened = chassis::history::open(path);
+        opened.with_context(|| format!("cannot open telemetry.history_file {}", path.display()))?;
+    }
     let retention_us = config.audit.retention_ms.saturating_mul(1_000);
     let settings = DeliverySettings {
         retention_us,

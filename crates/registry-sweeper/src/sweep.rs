@@ -6,6 +6,7 @@ use domain::dispatch::Lease;
 use domain::ids::{ChargePointId, Micros, PodId, Slot};
 use store::{Connection, Store, StoreError};
 
+use crate::account;
 use crate::config::AuditConfig;
 use crate::report::Report;
 
@@ -23,12 +24,18 @@ pub async fn sweep(store: &Store, config: &AuditConfig, dry_run: bool) -> Result
             ..Report::default()
         },
     };
+    if !dry_run {
+        account::pass(true);
+    }
     let pods = pass.pods().await?;
     pass.connections(&pods).await?;
     for slot in store.all_slots() {
         pass.report.slots += 1;
         pass.timers(slot).await?;
         pass.chargers(slot).await?;
+    }
+    if !dry_run {
+        account::pass(false);
     }
     Ok(pass.report)
 }
@@ -61,7 +68,8 @@ impl Pass<'_> {
                     format!("{} has been gone for long and is still recorded", lease.pod),
                 );
                 if !self.dry_run {
-                    self.store.forget_lease(&lease.pod, age_us).await?;
+                    let reply = self.store.forget_lease(&lease.pod, age_us).await?;
+                    account::dead_pod(&lease, &reply);
                 }
             }
             leases.insert(lease.pod.clone(), lease);
@@ -102,9 +110,12 @@ impl Pass<'_> {
         );
         self.report.add("dead route", what);
         if !self.dry_run {
-            self.store
-                .unregister(&connection.charge_point, device.incarnation, device.version)
+            let (incarnation, version) = (device.incarnation, device.version);
+            let reply = self
+                .store
+                .unregister(&connection.charge_point, incarnation, version)
                 .await?;
+            account::dead_route(connection, &reply);
         }
         Ok(())
     }
@@ -127,7 +138,11 @@ impl Pass<'_> {
         let mut first = 0;
         loop {
             let range = (first, self.config.page);
-            let audit = self.store.audit_timers(slot, range, !self.dry_run, grace).await?;
+            let reply = self.store.audit_timers(slot, range, !self.dry_run, grace).await?;
+            let audit = reply.value;
+            if !self.dry_run {
+                account::mended(&audit.findings, &format!("slot {slot}"), reply.redis_now);
+            }
             self.report.timers += u64::try_from(audit.seen).unwrap_or(u64::MAX);
             self.report.overdue += audit.overdue;
             // What was dropped has moved the rest forward.
@@ -155,7 +170,11 @@ impl Pass<'_> {
                 .await?;
             for charger in &page {
                 self.report.chargers += 1;
-                for finding in self.store.audit_charger(charger, !self.dry_run).await? {
+                let reply = self.store.audit_charger(charger, !self.dry_run).await?;
+                if !self.dry_run {
+                    account::mended(&reply.value, charger.as_str(), reply.redis_now);
+                }
+                for finding in reply.value {
                     self.report.add(&finding.kind, finding.what);
                 }
             }

@@ -4,7 +4,7 @@
 use chassis::history::note;
 use domain::command::Command;
 use domain::delivery::Verdict;
-use domain::ids::{CommandId, Incarnation, Micros, Version};
+use domain::ids::{CommandId, Incarnation, Micros, PodId, Version};
 use domain::slot::{Applied, EventInput, Registration};
 use serde_json::json;
 use store::Reply;
@@ -41,6 +41,14 @@ pub(crate) fn swept(handled: &[CommandId], now: Micros) {
     for id in handled {
         note("swept", || json!({ "id": id.to_string(), "now_us": now.0 }));
     }
+}
+
+/// The store gave a life its lease, or renewed it, until then. Told before its edge hears of it.
+pub(crate) fn leased(pod: &PodId, incarnation: Incarnation, expires: Micros, now: Micros) {
+    note(
+        "leased",
+        || json!({ "pod": pod.as_str(), "inc": incarnation.0, "expires_us": expires.0, "now_us": now.0 }),
+    );
 }
 
 /// A claim is about to be produced for its edge.

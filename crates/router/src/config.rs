@@ -13,6 +13,8 @@ use domain::settings::DeliverySettings;
 use domain::topics::TopicSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::BreakerConfig;
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +27,8 @@ pub struct RouterConfig {
     pub redis: store::StoreConfig,
     /// `kafka`: the bus.
     pub kafka: bus::BusConfig,
+    /// `breaker`: when Kafka is left to the other routers.
+    pub breaker: BreakerConfig,
     /// `delivery`: how commands are delivered.
     pub delivery: DeliveryConfig,
     /// `topics`: how many shards and partitions there are; the same in every router.
@@ -130,6 +134,7 @@ impl Default for RouterConfig {
             router: ReplicaConfig::default(),
             redis: store::StoreConfig::default(),
             kafka: bus::BusConfig::default(),
+            breaker: BreakerConfig::default(),
             delivery: DeliveryConfig::default(),
             topics: TopicSettings::default(),
             log: LogConfig::default(),
@@ -314,6 +319,7 @@ impl GrpcConfig {
 impl ServiceConfig for RouterConfig {
     fn validate(&self, problems: &mut Problems) {
         self.grpc.validate(problems);
+        self.breaker.validate(problems);
         self.delivery.validate(problems);
         for (key, problem) in self.redis.problems() {
             problems.add(format!("redis.{key}"), problem);

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account;
 use crate::engine::Engine;
+use crate::outbox::Haste;
 
 /// Timers of one call.
 const LIMIT: usize = 200;
@@ -62,14 +63,15 @@ async fn round(engine: Arc<Engine>, slots: Vec<Slot>) -> Result<(), StoreError> 
 /// Everything that is due in a slot.
 async fn slot_round(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
     loop {
+        let late_us = engine.breaker.leaves_timers_us();
         let asked_us = engine.clock.now_us();
-        let mut reply = engine.store.run_due(slot, LIMIT).await?;
+        let mut reply = engine.store.run_overdue(slot, LIMIT, late_us).await?;
         account::swept(&reply.value.handled, reply.redis_now);
         let claimed = std::mem::take(&mut reply.value.claimed);
         engine.follow_up(slot, asked_us, &reply, claimed);
         engine.hub.told(slot, reply.value.outbox_numbers);
         if reply.value.outbox > 0 || reply.value.notes > 0 {
-            engine.wakes.wake(slot);
+            engine.wakes.wake(slot, Haste::Now);
         }
         if reply.value.handled.len() < LIMIT {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bus::{Message, Producer, SendError};
+use bus::{Message, SendError};
 use chassis::MonoClock;
 use domain::ids::{ChargePointId, Incarnation, Micros, PodId, Slot};
 use domain::placement::ShardMap;
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::account;
+use crate::breaker::Breaker;
 use crate::changes::Hub;
 use crate::config::RouterConfig;
 use crate::dispatcher::{Batch, Dispatcher, Ports};
@@ -20,7 +21,8 @@ use crate::failpoint;
 use crate::fullness::Queues;
 use crate::leases::{LeaseCache, LeaseView};
 use crate::link::Outbound;
-use crate::outbox::Wakes;
+use crate::outbox::{Haste, Wakes};
+use crate::producers::Producers;
 use crate::slots::{SlotQueues, SubmitError};
 use crate::told::Told;
 use crate::trace::{Origin, Traces};
@@ -34,8 +36,10 @@ pub struct Engine {
     pub config: RouterConfig,
     /// The store.
     pub store: Store,
-    /// Kafka.
-    pub producer: Producer,
+    /// The ways to Kafka.
+    pub producers: Producers,
+    /// Whether Kafka is left to the other routers.
+    pub breaker: Breaker,
     /// The pods' leases.
     pub leases: LeaseCache,
     /// Events on their way to the store.
@@ -85,7 +89,7 @@ impl Engine {
     pub fn new(
         config: RouterConfig,
         store: Store,
-        producer: Producer,
+        producers: Producers,
         clock: MonoClock,
         traces: Arc<Traces>,
         (slots, dispatcher): (SlotQueues, Dispatcher),
@@ -93,6 +97,7 @@ impl Engine {
         let unique = rand::random::<u32>();
         Self {
             leases: LeaseCache::new(store.clone(), clock.clone()),
+            breaker: Breaker::new(config.breaker.clone(), clock.clone()),
             clock,
             links: Queues::default(),
             watch_reads: Semaphore::new(WATCH_READS),
@@ -104,7 +109,7 @@ impl Engine {
             calls: TaskTracker::new(),
             config,
             store,
-            producer,
+            producers,
             slots,
             dispatcher,
         }
@@ -126,8 +131,12 @@ impl Engine {
         claimed: Vec<Claimed>,
     ) {
         if reply.wants_drain {
-            self.wakes.wake(slot);
+            self.wakes.wake(slot, Haste::Now);
         }
+        self.dispatch(origin, asked_us, reply, claimed);
+    }
+
+    fn dispatch<T>(&self, origin: Option<Origin>, asked_us: u64, reply: &Reply<T>, claimed: Vec<Claimed>) {
         let told = Told {
             redis_now: reply.redis_now,
             asked_us,
@@ -139,11 +148,12 @@ impl Engine {
         });
     }
 
-    /// Applies a batch of one slot's events: the call that a slot's queue makes.
+    /// Applies a batch of one slot's events: the call that a slot's queue makes. What follows from patient ones is patient.
     pub async fn apply(
         &self,
         slot: Slot,
         events: Vec<EventInput>,
+        patient: bool,
     ) -> Result<Reply<Vec<Applied>>, StoreError> {
         let asked_us = self.clock.now_us();
         let mut reply = self.store.apply_events(slot, &events).await?;
@@ -153,16 +163,22 @@ impl Engine {
             .iter_mut()
             .flat_map(|a| std::mem::take(&mut a.claimed))
             .collect();
-        self.follow_up(slot, asked_us, &reply, claimed);
+        if reply.wants_drain {
+            let haste = if patient { Haste::Patient } else { Haste::Now };
+            self.wakes.wake(slot, haste);
+        }
+        self.dispatch(None, asked_us, &reply, claimed);
         Ok(reply)
     }
 
     /// Produces a record and waits for the broker's report.
-    pub async fn produce(&self, message: Message) -> Result<(), SendError> {
-        let report = self.producer.send(&message)?;
+    pub async fn produce(&self, message: Message, urgent: bool) -> Result<(), SendError> {
+        let sent = self.breaker.send()?;
+        let report = self.producers.send(&message, urgent)?;
         failpoint::hit(failpoint::AFTER_PRODUCE);
         let result = report.await;
         failpoint::hit(failpoint::BEFORE_DELIVERY_REPORT);
+        sent.reported(&result);
         result.map(drop)
     }
 
@@ -185,8 +201,8 @@ impl Ports for Engine {
         told.latest(&self.clock)
     }
 
-    async fn produce(&self, message: Message) -> Result<(), SendError> {
-        self.produce(message).await
+    async fn produce(&self, message: Message, urgent: bool) -> Result<(), SendError> {
+        self.produce(message, urgent).await
     }
 
     async fn give_back(&self, event: EventInput) {

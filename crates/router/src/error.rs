@@ -65,6 +65,9 @@ pub enum ApiError {
     /// The router ends; another one serves.
     #[error("the router shuts down")]
     ShuttingDown,
+    /// This router cannot reach Kafka; another one may.
+    #[error("the router cannot reach Kafka")]
+    NoKafka,
 }
 
 impl ApiError {
@@ -123,7 +126,10 @@ impl From<ApiError> for Status {
                 Code::NotFound,
                 ErrorDetails::with_resource_info("command", "", "", message.clone()),
             ),
-            ApiError::Submit(SubmitError::Closed) | ApiError::NotConnected | ApiError::ShuttingDown => (
+            ApiError::Submit(SubmitError::Closed)
+            | ApiError::NotConnected
+            | ApiError::ShuttingDown
+            | ApiError::NoKafka => (
                 Code::Unavailable,
                 ErrorDetails::with_retry_info(Some(RETRY_AFTER)),
             ),

@@ -6,6 +6,7 @@
 
 mod account;
 pub mod api;
+pub mod breaker;
 pub mod changes;
 pub mod config;
 pub mod dispatcher;
@@ -18,6 +19,7 @@ pub mod leases;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
+pub mod producers;
 pub mod registry_api;
 mod server;
 mod shared_read;
@@ -27,8 +29,8 @@ pub mod told;
 pub mod topics;
 pub mod trace;
 
+use crate::producers::Producers;
 use anyhow::Context as _;
-use bus::Producer;
 use chassis::{Context, Service};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +44,7 @@ pub struct App {
     config: RouterConfig,
     context: Context,
     listener: TcpListener,
-    producer: Producer,
+    producers: Producers,
     engine: EngineCell,
 }
 
@@ -67,12 +69,12 @@ impl Service for App {
         for part in start::PARTS {
             context.readiness.condition(part);
         }
-        let producer = Producer::new(&config.kafka)?;
+        let producers = Producers::new(&config.kafka)?;
         Ok(Self {
             config,
             context,
             listener,
-            producer,
+            producers,
             engine: EngineCell::default(),
         })
     }
@@ -82,15 +84,15 @@ impl Service for App {
             config,
             context,
             listener,
-            producer,
+            producers,
             engine,
         } = self;
         let workers = Workers::new(&token);
-        start::kafka(&context, &config, &producer, &token);
-        start::store(&context, &config, &producer, &engine, &workers);
+        start::kafka(&context, &config, &producers, &token);
+        start::store(&context, &config, &producers, &engine, &workers);
         let served = server::serve(&config, listener, &engine, &context.readiness, &token).await;
         token.cancel();
-        workers.finish(&config, &engine, producer).await;
+        workers.finish(&config, &engine, producers).await;
         served
     }
 }

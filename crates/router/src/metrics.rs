@@ -50,6 +50,11 @@ pub const QUEUE_FULLNESS: &str = "gateway_router_queue_fullness_ratio";
 /// Drains of a slot's outbox, by `outcome`.
 pub const DRAINS: &str = "gateway_outbox_drains_total";
 
+/// 1 while Kafka is left to the other routers, or 0.
+pub const BREAKER_OPEN: &str = "gateway_router_kafka_breaker_open";
+/// How often the breaker toward Kafka opened.
+pub const BREAKER_OPENINGS: &str = "gateway_router_kafka_breaker_openings_total";
+
 /// Subscriptions to the store's changes: 1, or 0 while there is none.
 pub const SUBSCRIPTIONS: &str = "gateway_router_change_subscriptions";
 /// Published changes that did not arrive; their watchers read again.
@@ -85,6 +90,8 @@ pub fn describe() {
         QUEUE_FULLNESS,
         "How full the fullest queue of a kind is, 0 to 1, by queue"
     );
+    describe_gauge!(BREAKER_OPEN, "1 while Kafka is left to the other routers");
+    describe_counter!(BREAKER_OPENINGS, "Openings of the breaker toward Kafka");
     describe_gauge!(SUBSCRIPTIONS, "Subscriptions to the store's changes");
     describe_counter!(CHANGES_LOST, "Published changes that did not arrive");
     describe_counter!(REPLAYED, "Dead letters sent again as new commands");

@@ -12,7 +12,7 @@ mod tests;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bus::Headers;
@@ -33,8 +33,17 @@ use crate::trace;
 pub const LIMIT: usize = 100;
 /// Slots drained at a time.
 pub const AT_A_TIME: usize = 64;
+/// Slots among them that nobody is in a hurry for.
+const PATIENT: usize = 8;
 /// How long drains under way may take when the router ends; what they sent and did not remove is sent again.
 const LAST_DRAINS: Duration = Duration::from_secs(1);
+
+/// What a drain finds that is left to other routers: as if one of them held the slot. The timers' rounds wake it again.
+const LEFT_TO_PEERS: DrainReply = DrainReply {
+    held: false,
+    entries: Vec::new(),
+    notes: Vec::new(),
+};
 
 /// What draining needs of the rest of the router, besides what dispatching needs.
 pub trait Outlet: Ports {
@@ -54,10 +63,19 @@ pub trait Outlet: Ports {
     fn headers(&self, id: CommandId) -> Headers;
 }
 
-/// Which slots have something to drain.
+/// How soon a slot is to be drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Haste {
+    /// In its turn, a few such slots at a time.
+    Patient,
+    /// At once.
+    Now,
+}
+
+/// Which slots have something to drain, and how soon: 0 for none, else a [`Haste`] from 1.
 #[derive(Debug)]
 pub struct Wakes {
-    dirty: Box<[AtomicBool]>,
+    dirty: Box<[AtomicU8]>,
     any: Notify,
 }
 
@@ -66,7 +84,7 @@ impl Wakes {
     #[must_use]
     pub fn new(slots: u16) -> Self {
         let wakes = Self {
-            dirty: (0..slots).map(|_| AtomicBool::new(true)).collect(),
+            dirty: (0..slots).map(|_| AtomicU8::new(2)).collect(),
             any: Notify::new(),
         };
         wakes.any.notify_one();
@@ -74,19 +92,22 @@ impl Wakes {
     }
 
     /// There is something in this slot.
-    pub fn wake(&self, slot: Slot) {
+    pub fn wake(&self, slot: Slot, haste: Haste) {
         if let Some(dirty) = self.dirty.get(usize::from(slot.0)) {
-            dirty.store(true, Ordering::Release);
+            dirty.fetch_max(if haste == Haste::Now { 2 } else { 1 }, Ordering::AcqRel);
             self.any.notify_one();
         }
     }
 
     /// The slots that were woken since they were last taken.
-    fn take(&self) -> Vec<Slot> {
-        let woken = (0_u16..)
-            .zip(&self.dirty)
-            .filter(|(_, dirty)| dirty.swap(false, Ordering::AcqRel));
-        woken.map(|(slot, _)| Slot(slot)).collect()
+    fn take(&self) -> Vec<(Slot, Haste)> {
+        let woken = (0_u16..).zip(&self.dirty);
+        let woken = woken.filter_map(|(slot, dirty)| match dirty.swap(0, Ordering::AcqRel) {
+            0 => None,
+            1 => Some((Slot(slot), Haste::Patient)),
+            _ => Some((Slot(slot), Haste::Now)),
+        });
+        woken.collect()
     }
 }
 
@@ -121,7 +142,10 @@ async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellation
         };
         match turn {
             Turn::Stop => break,
-            Turn::Woken => wakes.take().into_iter().for_each(|slot| plan.wake(slot)),
+            Turn::Woken => wakes
+                .take()
+                .into_iter()
+                .for_each(|(slot, haste)| plan.wake(slot, haste)),
             Turn::Ended(slot, how) => plan.ended(slot, how, Instant::now(), rand::random()),
             Turn::Rested => {}
         }
@@ -172,6 +196,9 @@ impl Outlet for Engine {
     }
 
     async fn read(&self, slot: Slot) -> Result<DrainReply, StoreError> {
+        if self.breaker.is_open() {
+            return Ok(LEFT_TO_PEERS);
+        }
         Ok(self.store.drain(slot, &self.holder, LIMIT).await?.value)
     }
 

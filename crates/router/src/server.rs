@@ -106,6 +106,9 @@ fn builder(config: &GrpcConfig) -> Server {
         .http2_keepalive_timeout(Some(config.keepalive_timeout()))
         .tcp_keepalive(Some(Duration::from_secs(30)))
         .max_concurrent_streams(Some(config.max_streams))
+        // A router that wakes from a pause finds the calls that were given up meanwhile, all at once. The default of 20
+        // took that for an attack and ended the others of the connection with RESOURCE_EXHAUSTED.
+        .http2_max_pending_accept_reset_streams(usize::try_from(config.max_streams).ok())
         .concurrency_limit_per_connection(config.max_calls)
 }
 

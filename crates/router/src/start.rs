@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::Producer;
+use crate::producers::Producers;
 use chassis::{Backoff, Condition, Context, Period, Tasks, every, retry_until};
 use domain::topics;
 use store::{Store, StoreError};
@@ -17,7 +17,7 @@ use crate::dispatcher::{self, Dispatcher};
 use crate::engine::{Engine, EngineCell};
 use crate::slots::SlotQueues;
 use crate::trace::Traces;
-use crate::{changes, due, fullness, outbox, slots};
+use crate::{breaker, changes, due, fullness, outbox, slots};
 
 /// What a router waits for before it is ready.
 pub(crate) const PARTS: [&str; 2] = [KAFKA, REDIS];
@@ -50,7 +50,7 @@ impl Workers {
     }
 
     /// Ends everything after the server has ended: calls, then dispatches, then events, then the connections.
-    pub(crate) async fn finish(self, config: &RouterConfig, engine: &EngineCell, producer: Producer) {
+    pub(crate) async fn finish(self, config: &RouterConfig, engine: &EngineCell, producers: Producers) {
         let drain = config.shutdown.drain() / 2;
         if let Some(engine) = engine.get() {
             engine.calls.close();
@@ -65,7 +65,7 @@ impl Workers {
         for failure in [dispatched, applied].into_iter().filter_map(Result::err) {
             tracing::error!("{failure}");
         }
-        if let Err(error) = producer
+        if let Err(error) = producers
             .close(Duration::from_millis(config.kafka.message_timeout_ms))
             .await
         {
@@ -80,13 +80,13 @@ impl Workers {
     fn serve(&self, engine: &Arc<Engine>, slot_ends: SlotEnds, dispatch_ends: DispatchEnds) {
         for (slot, end) in slot_ends {
             let shared = Arc::clone(engine);
-            let apply = move |events| {
+            let apply = move |events, patient| {
                 let engine = Arc::clone(&shared);
-                async move { engine.apply(slot, events).await }
+                async move { engine.apply(slot, events, patient).await }
             };
             self.slots.spawn(
                 format!("slot-{slot}"),
-                slots::run(end, self.stop_slots.clone(), apply),
+                slots::run(end, self.stop_slots.clone(), engine.slots.turns(), apply),
             );
         }
         for (n, end) in dispatch_ends.into_iter().enumerate() {
@@ -99,20 +99,20 @@ impl Workers {
 type SlotEnds = Vec<(domain::ids::Slot, tokio::sync::mpsc::Receiver<slots::Job>)>;
 type DispatchEnds = Vec<tokio::sync::mpsc::Receiver<dispatcher::Job>>;
 
-/// Waits for the topics and warms the producer. Once it is warm, Kafka's absence is no reason to be unready:
+/// Waits for the topics and warms the producers. Once they are warm, Kafka's absence is no reason to be unready:
 /// commands are accepted and parked.
 pub(crate) fn kafka(
     context: &Context,
     config: &RouterConfig,
-    producer: &Producer,
+    producers: &Producers,
     token: &CancellationToken,
 ) {
     let condition = context.readiness.condition(KAFKA);
-    let (producer, token) = (producer.clone(), token.clone());
+    let (producers, token) = (producers.clone(), token.clone());
     let names: Vec<String> = topics::all(&config.topics).into_iter().map(|t| t.name).collect();
     context.tasks.spawn("kafka-warm", async move {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        retry_until(&token, &condition, Backoff::default(), || producer.warm(&names)).await;
+        retry_until(&token, &condition, Backoff::default(), || producers.warm(&names)).await;
     });
 }
 
@@ -120,12 +120,12 @@ pub(crate) fn kafka(
 pub(crate) fn store(
     context: &Context,
     config: &RouterConfig,
-    producer: &Producer,
+    producers: &Producers,
     cell: &EngineCell,
     workers: &Workers,
 ) {
     let condition = context.readiness.condition(REDIS);
-    let (context, config, producer) = (context.clone(), config.clone(), producer.clone());
+    let (context, config, producers) = (context.clone(), config.clone(), producers.clone());
     let (cell, workers) = (cell.clone(), workers.clone());
     context.tasks.clone().spawn("store", async move {
         let token = context.token.clone();
@@ -137,7 +137,7 @@ pub(crate) fn store(
         let (dispatcher, dispatch_ends) = Dispatcher::new(Arc::clone(&traces));
         let clock = context.clock.clone();
         let queues = (slot_queues, dispatcher);
-        let engine = Arc::new(Engine::new(config, store, producer, clock, traces, queues));
+        let engine = Arc::new(Engine::new(config, store, producers, clock, traces, queues));
         workers.serve(&engine, slot_ends, dispatch_ends);
         loops(&context, &engine);
         cell.set(Arc::clone(&engine));
@@ -180,6 +180,11 @@ async fn connect(
 /// The loops that need the store.
 fn loops(context: &Context, engine: &Arc<Engine>) {
     let (tasks, token) = (&context.tasks, &context.token);
+    let (shared, stop) = (Arc::clone(engine), token.clone());
+    tasks.spawn_essential("breaker", async move {
+        let probe = || breaker::answers(&shared.producers, topics::COMMAND_RESULTS);
+        shared.breaker.run(stop, probe).await;
+    });
     let outlet = Arc::clone(engine);
     tasks.spawn_essential(
         "outbox",

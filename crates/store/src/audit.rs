@@ -4,7 +4,7 @@
 use domain::ids::{ChargePointId, Slot};
 
 use crate::keys::Place;
-use crate::reply::Reader;
+use crate::reply::{Reader, Reply};
 use crate::{Store, StoreError, flag, scripts};
 
 /// Something that is not as it should be.
@@ -29,13 +29,15 @@ pub struct TimerAudit {
 
 impl Store {
     /// Audits one charger; with `mend`, derives again what does not agree.
-    pub async fn audit_charger(&self, id: &ChargePointId, mend: bool) -> Result<Vec<Finding>, StoreError> {
+    pub async fn audit_charger(
+        &self,
+        id: &ChargePointId,
+        mend: bool,
+    ) -> Result<Reply<Vec<Finding>>, StoreError> {
         let args = vec![id.to_string(), flag(mend)];
         let read = |r: &mut Reader| r.list(read_finding);
-        Ok(self
-            .call(scripts::AUDIT_CHARGER, self.place_of(id), args, read)
-            .await?
-            .value)
+        self.call(scripts::AUDIT_CHARGER, self.place_of(id), args, read)
+            .await
     }
 
     /// Audits `count` timers of a slot from the `first` on.
@@ -45,7 +47,7 @@ impl Store {
         (first, count): (usize, usize),
         mend: bool,
         grace_us: u64,
-    ) -> Result<TimerAudit, StoreError> {
+    ) -> Result<Reply<TimerAudit>, StoreError> {
         let args = vec![
             first.to_string(),
             count.to_string(),
@@ -59,10 +61,8 @@ impl Store {
                 findings: r.list(read_finding)?,
             })
         };
-        Ok(self
-            .call(scripts::AUDIT_TIMERS, Place::Slot(slot), args, read)
-            .await?
-            .value)
+        self.call(scripts::AUDIT_TIMERS, Place::Slot(slot), args, read)
+            .await
     }
 
     /// Chargers of a slot that have open or retained commands, a page after the last of the page before.

@@ -104,9 +104,11 @@ impl Store {
     }
 
     /// Renews a lease that has not lapsed, and notes the highest version that the edge holds, the epoch that
-    /// it has seen, and where it consumes if that changed.
+    /// it has seen, and where it consumes if that changed. Over an older link than the pod's newest, the place is
+    /// passed over, because the edge may have left it since.
     pub async fn renew_lease(
         &self,
+        link: Option<LinkNumber>,
         pod: &PodId,
         incarnation: Incarnation,
         floor: Version,
@@ -125,6 +127,7 @@ impl Store {
                 place.normal.to_string(),
                 place.urgent.to_string(),
             ]);
+            args.extend(link.map(|link| link.to_string()));
         }
         let read = |r: &mut Reader| match r.text()?.as_str() {
             "renewed" => Ok(Renewal::Renewed { expires: r.micros()? }),

@@ -39,6 +39,16 @@ pub struct DrainReply {
 impl Store {
     /// Handles up to `limit` timers of a slot that are due, and forgets some listings whose retention ended.
     pub async fn run_due(&self, slot: Slot, limit: usize) -> Result<Reply<DueRound>, StoreError> {
+        self.run_overdue(slot, limit, 0).await
+    }
+
+    /// The same for timers that have been due for `late_us`: whoever should leave them to others takes only these.
+    pub async fn run_overdue(
+        &self,
+        slot: Slot,
+        limit: usize,
+        late_us: u64,
+    ) -> Result<Reply<DueRound>, StoreError> {
         let read = |r: &mut Reader| {
             let round = DueRound {
                 handled: r.list(Reader::command_id)?,
@@ -55,6 +65,7 @@ impl Store {
         };
         let mut args = vec![limit.to_string()];
         args.extend(self.core.swept(slot));
+        args.push(late_us.to_string());
         let reply = self.call(scripts::RUN_DUE, Place::Slot(slot), args, read).await?;
         self.core.set_swept(slot, reply.value.1.clone());
         Ok(reply.map(|(round, _)| round))

@@ -37,8 +37,8 @@ async fn two_commands(store: &Store, id: &ChargePointId) -> Result<(CommandId, C
 /// What an audit of the charger and of its slot's timers says.
 async fn audit(store: &Store, id: &ChargePointId, mend: bool) -> Result<Vec<String>> {
     let slot = store.slot_of(id);
-    let mut findings = store.audit_timers(slot, (0, 100), mend, 0).await?.findings;
-    findings.extend(store.audit_charger(id, mend).await?);
+    let mut findings = store.audit_timers(slot, (0, 100), mend, 0).await?.value.findings;
+    findings.extend(store.audit_charger(id, mend).await?.value);
     let mut kinds: Vec<String> = findings.into_iter().map(|f: Finding| f.kind).collect();
     kinds.sort();
     Ok(kinds)

@@ -213,7 +213,7 @@ async fn need_not_wait(store: &Store, id: &ChargePointId, version: Version) -> O
         ("link", came_to(store.link(&pod, life).await)),
         (
             "renew_lease",
-            came_to(store.renew_lease(&pod, life, version, "", None).await),
+            came_to(store.renew_lease(None, &pod, life, version, "", None).await),
         ),
         (
             "mark_pod",

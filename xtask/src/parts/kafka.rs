@@ -12,14 +12,33 @@ use super::kafka_fetch::KafkaProgram;
 use crate::net;
 use crate::supervise::{ChildSpec, Ready, Supervisor};
 
+/// A second way into a broker: who comes by it is told to come back by it.
+#[derive(Debug, Clone, Copy)]
+pub struct SideDoor {
+    /// Where the broker listens.
+    pub listens: SocketAddr,
+    /// What it tells its clients: something there leads to where it listens.
+    pub tells: SocketAddr,
+}
+
 /// Starts a broker with its data in the scratch folder, waits until it accepts clients; returns its address.
 pub async fn start(supervisor: &mut Supervisor, program: &KafkaProgram, name: &str) -> Result<SocketAddr> {
+    start_with(supervisor, program, name, None).await
+}
+
+/// The same for a broker that may have a second way in.
+pub async fn start_with(
+    supervisor: &mut Supervisor,
+    program: &KafkaProgram,
+    name: &str,
+    side_door: Option<SideDoor>,
+) -> Result<SocketAddr> {
     let folder = supervisor.scratch().subfolder(name)?;
     let (broker, controller) = (net::free_address()?, net::free_address()?);
     let properties = folder.join("server.properties");
     std::fs::write(
         &properties,
-        server_properties(broker, controller, &folder.join("data")),
+        server_properties(broker, controller, side_door, &folder.join("data")),
     )?;
     let cluster = cluster_id();
     let format =
@@ -37,16 +56,26 @@ pub async fn start(supervisor: &mut Supervisor, program: &KafkaProgram, name: &s
 }
 
 /// The broker's configuration.
-fn server_properties(broker: SocketAddr, controller: SocketAddr, data: &Path) -> String {
+fn server_properties(
+    broker: SocketAddr,
+    controller: SocketAddr,
+    side_door: Option<SideDoor>,
+    data: &Path,
+) -> String {
     let data = data.display();
+    let side = |address: Option<SocketAddr>| address.map_or_else(String::new, |at| format!(",SIDE://{at}"));
+    let (listens, tells) = (
+        side(side_door.map(|d| d.listens)),
+        side(side_door.map(|d| d.tells)),
+    );
     let lines = [
         "process.roles=broker,controller".to_owned(),
         "node.id=1".to_owned(),
         format!("controller.quorum.bootstrap.servers={controller}"),
-        format!("listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"),
-        format!("advertised.listeners=PLAINTEXT://{broker},CONTROLLER://{controller}"),
+        format!("listeners=PLAINTEXT://{broker},CONTROLLER://{controller}{listens}"),
+        format!("advertised.listeners=PLAINTEXT://{broker},CONTROLLER://{controller}{tells}"),
         "controller.listener.names=CONTROLLER".to_owned(),
-        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SIDE:PLAINTEXT".to_owned(),
         format!("log.dirs={data}"),
         "offsets.topic.replication.factor=1".to_owned(),
         "offsets.topic.num.partitions=1".to_owned(),
@@ -104,7 +133,7 @@ mod tests {
     #[test]
     fn topics_are_never_made_by_accident() {
         let (broker, controller) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-        let properties = server_properties(broker, controller, Path::new("/data"));
+        let properties = server_properties(broker, controller, None, Path::new("/data"));
         assert!(properties.contains("auto.create.topics.enable=false\n"));
         assert!(properties.contains("listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2\n"));
     }

@@ -129,7 +129,7 @@ impl EdgeMachine {
         }
         let (held, kick) = self.end_registration(charge_point);
         for command in held {
-            self.refuse(command.into_dispatch_ref(), RefusalReason::StaleRoute, cx);
+            self.refuse_held(command, cx);
         }
         if let Some(kicked) = kick {
             let note = kick_note(self.incarnation, kicked);
@@ -246,7 +246,7 @@ impl EdgeMachine {
             self.drop_unwritten(waiting.id, Some(RefusalReason::StaleRoute), cx);
         }
         for command in work.held {
-            self.refuse(command.into_dispatch_ref(), RefusalReason::StaleRoute, cx);
+            self.refuse_held(command, cx);
         }
         if let Some(kicked) = work.held_kick {
             let note = kick_note(self.incarnation, kicked);

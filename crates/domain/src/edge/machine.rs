@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::memory::{Conn, Remembered, Stage};
 use super::{EdgeSettings, EdgeTime, Input, Item, Output, Socket};
+use crate::command::Priority;
 use crate::ids::{ChargePointId, CommandId, Incarnation, Nonce, Version};
 use crate::mutant::{self, Mutant};
 
@@ -208,6 +209,14 @@ impl EdgeMachine {
             && writing
                 .grant
                 .is_none_or(|grant| time.redis_upper < grant.write_before)
+    }
+
+    /// The priority of a command; normal for one that no record made known.
+    #[must_use]
+    pub fn priority_of(&self, id: CommandId) -> Priority {
+        self.commands
+            .get(&id)
+            .map_or(Priority::Normal, |command| command.priority)
     }
 
     /// The highest version of any connection that this machine has seen.

@@ -66,16 +66,6 @@ impl Conn {
         self.work.as_ref().and_then(|w| w.busy)
     }
 
-    /// The priority of a command that waits here.
-    pub(super) fn priority_of(&self, id: CommandId) -> Priority {
-        let waiting = self.work.as_ref().into_iter().flat_map(|w| &w.waiting);
-        waiting
-            .filter(|waiting| waiting.id == id)
-            .map(|waiting| waiting.priority)
-            .next()
-            .unwrap_or(Priority::Normal)
-    }
-
     /// Frees the CALL slot if this command has it.
     pub(super) fn free_slot(&mut self, id: CommandId) -> bool {
         match self.work.as_mut() {
@@ -108,6 +98,7 @@ impl Conn {
 pub(super) struct Remembered {
     pub(super) charge_point: ChargePointId,
     pub(super) class: RedeliveryClass,
+    pub(super) priority: Priority,
     pub(super) deadline: Micros,
     /// The highest dispatch seen, and its version.
     pub(super) dispatch: DispatchNumber,
@@ -125,6 +116,8 @@ pub(super) struct Remembered {
     pub(super) alarm_at: u64,
     /// Only an answer made it known.
     pub(super) stranger: bool,
+    /// What another charger answered while this one's answer was unconfirmed: one of them is forged.
+    pub(super) rival: Option<Box<(ChargePointId, Answer)>>,
 }
 
 /// Where a command is at this edge.
@@ -181,6 +174,7 @@ impl Remembered {
         Self {
             charge_point,
             class,
+            priority: Priority::Normal,
             deadline,
             dispatch: DispatchNumber(0),
             version: Version(0),
@@ -192,6 +186,7 @@ impl Remembered {
             tries: 0,
             alarm_at: 0,
             stranger: false,
+            rival: None,
         }
     }
 
@@ -203,6 +198,11 @@ impl Remembered {
             dispatch: self.dispatch,
             version: self.version,
         }
+    }
+
+    /// Whether no router said yet which charger it is for: only an answer made it known.
+    pub(super) fn is_hearsay(&self) -> bool {
+        self.stranger && self.dispatch.0 == 0 && !self.cancelled
     }
 
     /// Whether it waits for a confirmation that may be lost.

@@ -48,7 +48,7 @@ impl EdgeMachine {
         if incarnation.0 == 0 || incarnation != self.incarnation {
             return;
         }
-        self.forget_impostor(&command);
+        self.forget_impostor(command.id, &command.charge_point);
         if self
             .commands
             .get(&command.id)
@@ -87,6 +87,7 @@ impl EdgeMachine {
         if incarnation != self.incarnation {
             return;
         }
+        self.forget_impostor(id, charge_point);
         let fresh = || Remembered::new(charge_point.clone(), RedeliveryClass::Safe, deadline);
         let command = self.commands.entry(id).or_insert_with(fresh);
         command.cancelled = true;
@@ -103,6 +104,15 @@ impl EdgeMachine {
         self.pump(charge_point, cx);
     }
 
+    /// Refuses a held record, whose registration came to nothing, and remembers it as seen. One that is not above the
+    /// last seen is dropped, as ever.
+    pub(super) fn refuse_held(&mut self, command: RoutedCommand, cx: &mut Cx) {
+        let known = self.commands.get(&command.id);
+        if known.is_none_or(|known| command.dispatch > known.dispatch) {
+            self.refuse_record(command, RefusalReason::StaleRoute, cx);
+        }
+    }
+
     /// Says that a dispatch was not taken; it costs no attempt.
     pub(super) fn refuse(&self, dispatch: DispatchRef, reason: RefusalReason, cx: &mut Cx) {
         self.send(
@@ -116,10 +126,17 @@ impl EdgeMachine {
     }
 
     /// What another charger said to this command before it was seen here says nothing about it.
-    fn forget_impostor(&mut self, command: &RoutedCommand) {
-        let impostor = |known: &Remembered| known.stranger && known.charge_point != command.charge_point;
-        if self.commands.get(&command.id).is_some_and(impostor) {
-            self.commands.remove(&command.id);
+    pub(super) fn forget_impostor(&mut self, id: CommandId, charge_point: &ChargePointId) {
+        let impostor = |known: &Remembered| known.stranger && known.charge_point != *charge_point;
+        let Some(known) = self.commands.get_mut(&id).filter(|known| impostor(known)) else {
+            return;
+        };
+        if let Some(rival) = known.rival.take_if(|rival| rival.0 == *charge_point) {
+            // The true charger answered as well.
+            let (charge_point, answer) = *rival;
+            (known.charge_point, known.stage) = (charge_point, Stage::Answered(answer));
+        } else {
+            self.commands.remove(&id);
             self.strangers -= 1;
         }
     }
@@ -187,7 +204,7 @@ impl EdgeMachine {
         let fresh = || Remembered::new(command.charge_point.clone(), command.class, command.deadline);
         let known = self.commands.entry(command.id).or_insert_with(fresh);
         (known.dispatch, known.version) = (command.dispatch, command.version);
-        (known.class, known.deadline) = (command.class, command.deadline);
+        (known.class, known.priority, known.deadline) = (command.class, command.priority, command.deadline);
         self.plan(command.id, cx);
     }
 

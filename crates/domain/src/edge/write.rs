@@ -124,6 +124,12 @@ impl EdgeMachine {
         answer: Answer,
         cx: &mut Cx,
     ) {
+        if self.is_contradicted(charge_point, id) {
+            if let Some(known) = self.commands.get_mut(&id) {
+                known.rival = Some(Box::new((charge_point.clone(), answer.clone())));
+            }
+            return self.forward_once(charge_point, id, answer, cx);
+        }
         if !self.commands.contains_key(&id) && !self.meet_stranger(charge_point, id, &answer, cx) {
             return;
         }
@@ -259,7 +265,7 @@ impl EdgeMachine {
             attempt,
             answer_timeout_us,
         } = *content;
-        let terms = terms(conn, command, id, attempt, grant);
+        let terms = terms(conn, command, attempt, grant);
         command.stage = Stage::Writing(Writing {
             socket: conn.socket,
             dispatch: command.dispatch_ref(id),
@@ -293,6 +299,33 @@ impl EdgeMachine {
         }
     }
 
+    /// Whether another charger's answer to this command, known by nothing else, still waits for its confirmation.
+    /// One of them is forged, and only the store knows which. A confirmed one is forgotten for the newer.
+    fn is_contradicted(&mut self, charge_point: &ChargePointId, id: CommandId) -> bool {
+        let of_another = |known: &Remembered| known.is_hearsay() && known.charge_point != *charge_point;
+        let Some(known) = self.commands.get(&id).filter(|known| of_another(known)) else {
+            return false;
+        };
+        if known.is_unconfirmed() {
+            return true;
+        }
+        self.forget_impostor(id, charge_point);
+        false
+    }
+
+    /// Forwards an answer that is not repeated.
+    fn forward_once(&self, charge_point: &ChargePointId, id: CommandId, answer: Answer, cx: &mut Cx) {
+        let charge_point = charge_point.clone();
+        self.send(
+            Item::Answer {
+                id,
+                charge_point,
+                answer,
+            },
+            cx,
+        );
+    }
+
     /// An answer to a command that is not remembered: an earlier life's or another edge's. Beyond a bound it is
     /// forwarded once and not remembered, so that a charger cannot fill the memory by inventing ids.
     fn meet_stranger(
@@ -303,15 +336,7 @@ impl EdgeMachine {
         cx: &mut Cx,
     ) -> bool {
         if self.strangers >= self.settings.max_strangers {
-            let (charge_point, answer) = (charge_point.clone(), answer.clone());
-            self.send(
-                Item::Answer {
-                    id,
-                    charge_point,
-                    answer,
-                },
-                cx,
-            );
+            self.forward_once(charge_point, id, answer.clone(), cx);
             return false;
         }
         self.strangers += 1;
@@ -322,8 +347,8 @@ impl EdgeMachine {
     }
 }
 
-/// What a write rests on, while the command still has its place among the waiting ones.
-fn terms(conn: &Conn, command: &Remembered, id: CommandId, attempt: u32, grant: Option<Grant>) -> Terms {
+/// What a write rests on.
+fn terms(conn: &Conn, command: &Remembered, attempt: u32, grant: Option<Grant>) -> Terms {
     Terms {
         dispatch: command.dispatch,
         version: command.version,
@@ -331,7 +356,7 @@ fn terms(conn: &Conn, command: &Remembered, id: CommandId, attempt: u32, grant: 
         attempt,
         class: command.class,
         nonce: grant.map(|grant| grant.nonce),
-        priority: conn.priority_of(id),
+        priority: command.priority,
         deadline: command.deadline,
     }
 }

@@ -19,13 +19,18 @@ pub struct DueReply {
 impl SlotModel {
     /// Handles up to `limit` timers that are due, the earliest first.
     pub fn run_due(&mut self, limit: usize, call: &Call) -> Result<DueReply, TooLate> {
+        self.run_overdue(limit, 0, call)
+    }
+
+    /// The same for timers that have been due for `late_us`: whoever should leave them to others takes only these.
+    pub fn run_overdue(&mut self, limit: usize, late_us: u64, call: &Call) -> Result<DueReply, TooLate> {
         in_time(call)?;
         self.note_round(call.now);
         let mut reply = DueReply {
             handled: vec![],
             claimed: vec![],
         };
-        for id in self.earliest(limit, call.now) {
+        for id in self.earliest(limit, Micros(call.now.0.saturating_sub(late_us))) {
             let Some(command) = self.commands.get(&id) else {
                 continue;
             };
@@ -47,24 +52,32 @@ impl SlotModel {
 
     /// After a stall every timer is overdue while the answers wait in the edges: for one pod lease the timers of
     /// delivered commands wait. Deadlines and the leases of claims never move.
+    ///
+    /// The lease is one of time in which rounds ran: of a stall within it only [`STALL_US`] count. So each late round
+    /// brings the hold's end nearer, and the next hold begins only after a round that none held back: timers fire
+    /// also where every round comes late.
     fn note_round(&mut self, now: Micros) {
         if self.due.is_empty() {
             return;
         }
         let gap = now.0.saturating_sub(self.last_round.0);
         if self.last_round.0 > 0 && gap > STALL_US {
-            self.hold = now.plus(self.settings.pod_lease_us);
+            self.hold = if self.last_round < self.hold {
+                self.hold.plus(gap - STALL_US)
+            } else {
+                now.plus(self.settings.pod_lease_us)
+            };
         }
         if gap >= ROUND_NOTED_US || self.last_round > now {
             self.last_round = now;
         }
     }
 
-    fn earliest(&self, limit: usize, now: Micros) -> Vec<CommandId> {
+    fn earliest(&self, limit: usize, due_by: Micros) -> Vec<CommandId> {
         let mut due: Vec<(Micros, CommandId)> = self
             .due
             .iter()
-            .filter(|(_, at)| **at <= now)
+            .filter(|(_, at)| **at <= due_by)
             .map(|(id, at)| (*at, *id))
             .collect();
         due.sort_by_key(|(at, id)| (*at, id.to_string()));

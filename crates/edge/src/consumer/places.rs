@@ -36,6 +36,16 @@ pub(super) struct Old<S> {
     pub(super) until_ms: Option<u64>,
 }
 
+/// What became of a move.
+pub(super) enum Moved<S> {
+    /// The pod stays where it is.
+    Not,
+    /// The pod moved.
+    On,
+    /// The pod moved past a place that was never published; the one before is consumed until the new one is.
+    Past(Option<Place<S>>),
+}
+
 /// All places.
 pub(super) struct Places<S> {
     /// Opened, and not proven yet.
@@ -88,24 +98,43 @@ impl<S: LaneSource> Places<S> {
             topic: Arc::clone(&record.topic),
             partition: record.partition,
         };
-        for place in self.watched() {
+        // The old place may become the present one again, and is not deaf for having been left.
+        let old = self.old.as_mut().map(|old| &mut old.place);
+        for place in self.current.iter_mut().chain(&mut self.coming).chain(old) {
             place.gate.seen(&lane, link, now_ms);
         }
     }
 
-    /// Moves to the coming place if it is proven and the last move is over; whether it did.
-    pub(super) fn advance(&mut self, now_ms: u64) -> bool {
+    /// Goes back to the old place if that is the one and routers may still be told to send there; whether it did.
+    /// The new place would never be published, so the old one never drained, and no further move could begin.
+    pub(super) fn turn_back(&mut self, to: &Consumes) -> bool {
+        let back = |old: &mut Old<S>| old.until_ms.is_none() && old.place.consumes == *to;
+        let Some(old) = self.old.take_if(back) else {
+            return false;
+        };
+        let until_ms = None;
+        let left = self.current.replace(old.place);
+        self.old = left.map(|place| Old { place, until_ms });
+        true
+    }
+
+    /// Moves to the coming place if it is proven and the last move is over, or came to nothing.
+    pub(super) fn advance(&mut self, now_ms: u64) -> Moved<S> {
         let proven = self
             .coming
             .as_ref()
             .is_some_and(|place| place.gate.is_open(now_ms));
-        if !proven || self.old.is_some() {
-            return false;
+        if !proven || self.old.as_ref().is_some_and(|old| old.until_ms.is_some()) {
+            return Moved::Not;
+        }
+        let left = self.current.take();
+        self.current = self.coming.take();
+        if self.old.is_some() {
+            return Moved::Past(left);
         }
         let until_ms = None;
-        self.old = self.current.take().map(|place| Old { place, until_ms });
-        self.current = self.coming.take();
-        true
+        self.old = left.map(|place| Old { place, until_ms });
+        Moved::On
     }
 
     /// The router published this place: if it is the present one, the old one is drained for so long.

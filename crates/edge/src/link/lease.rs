@@ -257,7 +257,10 @@ impl LeaseKeeper {
 }
 
 fn up(item: up_item::Item) -> UpItem {
-    UpItem { item: Some(item) }
+    UpItem {
+        item: Some(item),
+        patient: false,
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::*;
 struct Said(RefCell<Vec<Item>>);
 
 impl ItemSink for Said {
-    fn take(&self, item: Item) {
+    fn take(&self, item: Item, _patient: bool) {
         self.0.borrow_mut().push(item);
     }
 }
@@ -40,7 +40,7 @@ fn command(version: Version) -> domain::edge::RoutedCommand {
         charge_point: charger(1),
         action: "Reset".into(),
         payload: "{}".into(),
-        priority: domain::command::Priority::Normal,
+        priority: Priority::Normal,
         class: domain::command::RedeliveryClass::Safe,
         deadline: Micros(u64::MAX / 2),
         dispatch: domain::ids::DispatchNumber(5),

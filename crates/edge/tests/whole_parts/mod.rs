@@ -80,9 +80,8 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) async fn start(kafka: &Kafka, routers: &[&FakeRouter]) -> Self {
-        let addresses: Vec<_> = routers.iter().map(|router| router.address()).collect();
-        Self::start_with(kafka, &addresses).await
+    pub(crate) async fn start(kafka: &Kafka, router: &FakeRouter) -> Self {
+        Self::start_with(kafka, &[router.address()]).await
     }
 
     pub(crate) async fn start_with(kafka: &Kafka, routers: &[String]) -> Self {
@@ -173,6 +172,22 @@ impl Edge {
         assert_eq!(named, subprotocol);
         Ok(Charger { ws })
     }
+}
+
+/// An edge that knows one router.
+pub(crate) async fn linked(kafka: &Kafka) -> (FakeRouter, Edge) {
+    let router = FakeRouter::start(kafka, free_port());
+    let edge = Edge::start(kafka, &router).await;
+    (router, edge)
+}
+
+/// The same when it is ready and a charger is connected, with that charger's version.
+pub(crate) async fn connected(kafka: &Kafka) -> (FakeRouter, Edge, Charger, u64) {
+    let (router, edge) = linked(kafka).await;
+    edge.ready().await;
+    let charger = edge.charger("CP-1", "ocpp1.6").await.unwrap();
+    let version = router.registered("CP-1").await;
+    (router, edge, charger, version)
 }
 
 /// A charger.

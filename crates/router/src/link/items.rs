@@ -46,9 +46,14 @@ impl Answer {
     }
 }
 
-/// Handles one item to its end.
-pub(super) async fn handle(engine: Arc<Engine>, peer: Arc<Peer>, item: up_item::Item) -> Answer {
-    let answer = dispatch(&engine, &peer, item).await;
+/// Handles one item to its end; a patient one in its turn.
+pub(super) async fn handle(
+    engine: Arc<Engine>,
+    peer: Arc<Peer>,
+    item: up_item::Item,
+    patient: bool,
+) -> Answer {
+    let answer = dispatch(&engine, &peer, item, patient).await;
     let failed = answer
         .items
         .iter()
@@ -57,7 +62,7 @@ pub(super) async fn handle(engine: Arc<Engine>, peer: Arc<Peer>, item: up_item::
     answer
 }
 
-async fn dispatch(engine: &Engine, peer: &Peer, item: up_item::Item) -> Answer {
+async fn dispatch(engine: &Engine, peer: &Peer, item: up_item::Item, patient: bool) -> Answer {
     match item {
         // A second Hello on a stream says nothing new.
         up_item::Item::Hello(_) => Answer::none(),
@@ -72,7 +77,7 @@ async fn dispatch(engine: &Engine, peer: &Peer, item: up_item::Item) -> Answer {
         | up_item::Item::NonWrite(_)
         | up_item::Item::Written(_)
         | up_item::Item::Refusal(_)
-        | up_item::Item::Answer(_)) => commands::event(engine, peer, &item).await,
+        | up_item::Item::Answer(_)) => commands::event(engine, peer, &item, patient).await,
     }
 }
 

@@ -11,13 +11,17 @@ use bytes::Bytes;
 use domain::command::Lane;
 use domain::dispatch::Consumes;
 use domain::ids::{Incarnation, LinkNumber, Micros, Nonce, PodId};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use prost::Message as _;
 use store::{Mark, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
-use wire::gateway::link::v1::{DownItem, Hello, LinkRequest, LinkResponse, Placement, down_item, up_item};
+use wire::gateway::link::v1::{
+    DownItem, Hello, LinkRequest, LinkResponse, Placement, UpItem, down_item, up_item,
+};
 use wire::map::record;
 
 use super::Outbound;
@@ -71,12 +75,13 @@ pub(super) async fn run(
         peer: Arc::new(peer),
         desk: Desk::new(incarnation),
         canary: 0,
+        sung: FuturesUnordered::new(),
         engine,
         down,
     };
     session.take(rest);
-    let broken = session.live(&mut up, &drain).await;
-    session.end(broken).await;
+    let why = session.live(&mut up, &drain).await;
+    session.end(why).await;
 }
 
 /// Waits for Hello and answers it with the placement. What came in the same message behind Hello is returned.
@@ -118,6 +123,9 @@ async fn open(
 /// Raises the pod's link number and places it.
 async fn greet(engine: &Engine, hello: &Hello) -> Result<(Peer, Micros), ApiError> {
     let pod = PodId::parse(&hello.pod_id).map_err(|error| ApiError::field("pod_id", error.to_string()))?;
+    if engine.breaker.turns_away(&pod) {
+        return Err(ApiError::NoKafka);
+    }
     let leases = engine.store.leases().await?;
     let linked = engine.store.link(&pod, Incarnation(hello.incarnation)).await?;
     engine.leases.forget(&pod);
@@ -144,6 +152,8 @@ struct Session {
     down: Down,
     desk: Desk,
     canary: u64,
+    /// Canaries without a report: as many as come within a message's timeout.
+    sung: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 /// What happens on a link.
@@ -151,48 +161,70 @@ enum Event {
     Up(Result<Option<LinkRequest>, Status>),
     Worked(Result<(), Gone>),
     Canary,
+    Reported,
     Drain,
+    NoKafka,
+}
+
+/// Why a link ended.
+enum End {
+    /// The stream broke, or the edge left.
+    Broken,
+    /// The edge is sent to another router.
+    SentAway(ApiError),
 }
 
 impl Session {
-    /// Works until the stream ends or the router drains; true if the stream broke.
-    async fn live(&mut self, up: &mut Streaming<LinkRequest>, drain: &CancellationToken) -> bool {
+    /// Works until the stream ends, the router drains, or it loses Kafka.
+    async fn live(&mut self, up: &mut Streaming<LinkRequest>, drain: &CancellationToken) -> End {
         let mut canaries = canaries();
+        let mut openings = self.engine.breaker.openings();
         loop {
             let event = tokio::select! {
                 () = drain.cancelled() => Event::Drain,
                 message = up.message(), if self.desk.has_room() => Event::Up(message),
                 worked = self.desk.turn(&self.down) => Event::Worked(worked),
                 _ = canaries.tick() => Event::Canary,
+                Some(()) = self.sung.next(), if !self.sung.is_empty() => Event::Reported,
+                () = openings.next() => Event::NoKafka,
             };
             match event {
                 Event::Up(Ok(Some(request))) => self.take(request),
-                Event::Worked(Ok(())) => {}
+                Event::Worked(Ok(())) | Event::Reported => {}
                 Event::Canary => self.sing(),
-                Event::Up(Ok(None) | Err(_)) | Event::Worked(Err(Gone)) => return true,
-                Event::Drain => return false,
+                Event::Up(Ok(None) | Err(_)) | Event::Worked(Err(Gone)) => return End::Broken,
+                Event::Drain => return End::SentAway(ApiError::ShuttingDown),
+                Event::NoKafka => {
+                    self.engine.breaker.turn_away(&self.peer.pod);
+                    return End::SentAway(ApiError::NoKafka);
+                }
             }
         }
     }
 
     /// Starts on every item of a message.
     fn take(&mut self, request: LinkRequest) {
-        for item in request.items.into_iter().filter_map(|i| i.item) {
+        for UpItem { item, patient } in request.items {
+            let Some(item) = item else { continue };
             let (engine, peer) = (Arc::clone(&self.engine), Arc::clone(&self.peer));
-            self.desk.begin(items::handle(engine, peer, item));
+            self.desk.begin(items::handle(engine, peer, item, patient));
         }
     }
 
-    /// Produces a canary on each lane. Its report is of no interest: the edge sees it, or is not ready.
+    /// Produces a canary on each lane. Its report is the breaker's business: the edge sees it, or is not ready.
     fn sing(&mut self) {
         self.canary += 1;
         let payload = record::canary(&self.peer.pod, self.peer.link, self.canary).encode_to_vec();
         for lane in Lane::ALL {
             let key = Bytes::copy_from_slice(self.peer.pod.as_str().as_bytes());
             let message = shard_message(&self.peer.consumes, lane, key, payload.clone());
-            match self.engine.producer.send(&message) {
+            match self.engine.producers.send(&message, lane == Lane::Urgent) {
                 Ok(report) => {
-                    drop(report);
+                    let engine = Arc::clone(&self.engine);
+                    self.sung.push(Box::pin(async move {
+                        let sent = engine.breaker.sent();
+                        sent.reported(&report.await);
+                    }));
                     metrics::counter!(CANARIES).increment(1);
                 }
                 Err(error) => tracing::debug!(pod = %self.peer.pod, %error, "no canary"),
@@ -200,13 +232,13 @@ impl Session {
         }
     }
 
-    /// Finishes what is under way, so that no claim is lost; a life whose link broke is suspect. When this
-    /// router drains, the edge lives on and links elsewhere: it is not suspect.
-    async fn end(self, broken: bool) {
+    /// Finishes what is under way, so that no claim is lost; a life whose link broke is suspect. An edge that is
+    /// sent away lives on and links elsewhere: it is not suspect.
+    async fn end(self, why: End) {
         let incarnation = self.desk.finish().await;
-        if !broken {
-            drop(self.down.try_send(Err(ApiError::ShuttingDown.into())));
-            tracing::info!(pod = %self.peer.pod, "link ended, the router drains");
+        if let End::SentAway(why) = why {
+            tracing::info!(pod = %self.peer.pod, "link ended: {why}");
+            drop(self.down.try_send(Err(why.into())));
             return;
         }
         tracing::warn!(pod = %self.peer.pod, link = %self.peer.link, "the link to an edge broke");

@@ -1,11 +1,14 @@
 //! Which slot is drained next, without I/O: slots that were woken take their turns, a few at a time and each by
-//! itself, so that none waits for the slowest; one whose drain failed rests first, however often it is woken.
+//! itself, so that none waits for the slowest; one whose drain failed rests first, however often it is woken. What is
+//! patient has fewer turns, and what is not goes before it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use domain::ids::Slot;
 use tokio::time::Instant;
+
+use super::{Haste, PATIENT};
 
 /// How long a slot rests after its first failed drain; each further one doubles it.
 const REST: Duration = Duration::from_millis(250);
@@ -27,8 +30,11 @@ pub(super) enum Drained {
 #[derive(Debug)]
 pub(super) struct Plan {
     slots: Vec<Turn>,
-    waiting: VecDeque<Slot>,
+    hasty: VecDeque<Slot>,
+    /// Those among them that have become hasty meanwhile are passed over.
+    patient: VecDeque<Slot>,
     draining: usize,
+    draining_patient: usize,
     at_a_time: usize,
 }
 
@@ -43,9 +49,10 @@ struct Turn {
 enum State {
     #[default]
     Idle,
-    Waiting,
+    Waiting(Haste),
     Draining {
-        woken: bool,
+        haste: Haste,
+        woken: Option<Haste>,
     },
     Resting {
         until: Instant,
@@ -57,24 +64,32 @@ impl Plan {
     pub(super) fn new(slots: u16, at_a_time: usize) -> Self {
         Self {
             slots: vec![Turn::default(); usize::from(slots)],
-            waiting: VecDeque::new(),
+            hasty: VecDeque::new(),
+            patient: VecDeque::new(),
             draining: 0,
+            draining_patient: 0,
             at_a_time,
         }
     }
 
     /// There is something in this slot.
-    pub(super) fn wake(&mut self, slot: Slot) {
+    pub(super) fn wake(&mut self, slot: Slot, haste: Haste) {
         let Some(turn) = self.slots.get_mut(usize::from(slot.0)) else {
             return;
         };
         match &mut turn.state {
-            State::Idle => {
-                turn.state = State::Waiting;
-                self.waiting.push_back(slot);
-            }
-            State::Draining { woken } => *woken = true,
-            State::Waiting | State::Resting { .. } => {}
+            State::Idle => self.queue(slot, haste),
+            State::Waiting(Haste::Patient) if haste == Haste::Now => self.queue(slot, haste),
+            State::Draining { woken, .. } => *woken = (*woken).max(Some(haste)),
+            State::Waiting(_) | State::Resting { .. } => {}
+        }
+    }
+
+    fn queue(&mut self, slot: Slot, haste: Haste) {
+        self.slots[usize::from(slot.0)].state = State::Waiting(haste);
+        match haste {
+            Haste::Now => self.hasty.push_back(slot),
+            Haste::Patient => self.patient.push_back(slot),
         }
     }
 
@@ -84,17 +99,36 @@ impl Plan {
         if self.draining >= self.at_a_time {
             return None;
         }
-        let slot = self.waiting.pop_front()?;
-        self.slots[usize::from(slot.0)].state = State::Draining { woken: false };
+        let (slot, haste) = match self.hasty.pop_front() {
+            Some(slot) => (slot, Haste::Now),
+            None => (self.next_patient()?, Haste::Patient),
+        };
+        self.slots[usize::from(slot.0)].state = State::Draining { haste, woken: None };
         self.draining += 1;
+        self.draining_patient += usize::from(haste == Haste::Patient);
         Some(slot)
+    }
+
+    fn next_patient(&mut self) -> Option<Slot> {
+        if self.draining_patient >= PATIENT {
+            return None;
+        }
+        loop {
+            let slot = self.patient.pop_front()?;
+            if self.slots[usize::from(slot.0)].state == State::Waiting(Haste::Patient) {
+                return Some(slot);
+            }
+        }
     }
 
     /// A drain that began has ended. `jitter`, 0 to 1, shortens the rest by up to a half.
     pub(super) fn ended(&mut self, slot: Slot, how: Drained, now: Instant, jitter: f64) {
         let turn = &mut self.slots[usize::from(slot.0)];
-        let woken = matches!(turn.state, State::Draining { woken: true });
+        let State::Draining { haste, woken } = turn.state else {
+            return;
+        };
         self.draining -= 1;
+        self.draining_patient -= usize::from(haste == Haste::Patient);
         if how == Drained::Stuck {
             let rest = REST.saturating_mul(1 << turn.failures.min(8)).min(LONGEST_REST);
             turn.failures += 1;
@@ -104,8 +138,9 @@ impl Plan {
         }
         turn.failures = 0;
         turn.state = State::Idle;
-        if woken || how == Drained::More {
-            self.wake(slot);
+        let more = (how == Drained::More).then_some(haste);
+        if let Some(haste) = woken.max(more) {
+            self.wake(slot, haste);
         }
     }
 
@@ -121,8 +156,8 @@ impl Plan {
     fn end_rests(&mut self, now: Instant) {
         for (n, turn) in (0_u16..).zip(&mut self.slots) {
             if matches!(turn.state, State::Resting { until } if until <= now) {
-                turn.state = State::Waiting;
-                self.waiting.push_back(Slot(n));
+                turn.state = State::Waiting(Haste::Now);
+                self.hasty.push_back(Slot(n));
             }
         }
     }
@@ -139,7 +174,7 @@ mod tests {
     #[test]
     fn a_slot_that_is_done_makes_room_at_once_whatever_the_slowest_does() {
         let (mut plan, now) = (Plan::new(9, 2), Instant::now());
-        (0..5).for_each(|n| plan.wake(Slot(n)));
+        (0..5).for_each(|n| plan.wake(Slot(n), Haste::Now));
         assert_eq!(begun(&mut plan, now), [0, 1]);
         plan.ended(Slot(1), Drained::Empty, now, 0.0);
         assert_eq!(begun(&mut plan, now), [2]);
@@ -153,10 +188,10 @@ mod tests {
     #[test]
     fn a_wake_during_a_drain_is_not_lost_and_no_slot_is_drained_twice_at_a_time() {
         let (mut plan, now) = (Plan::new(2, 2), Instant::now());
-        plan.wake(Slot(0));
+        plan.wake(Slot(0), Haste::Now);
         assert_eq!(begun(&mut plan, now), [0]);
-        plan.wake(Slot(0));
-        plan.wake(Slot(7));
+        plan.wake(Slot(0), Haste::Now);
+        plan.wake(Slot(7), Haste::Now);
         assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
         plan.ended(Slot(0), Drained::Empty, now, 0.0);
         assert_eq!(begun(&mut plan, now), [0]);
@@ -165,12 +200,12 @@ mod tests {
     #[test]
     fn a_stuck_slot_rests_ever_longer_up_to_a_bound_however_often_it_is_woken() {
         let (mut plan, mut now) = (Plan::new(1, 1), Instant::now());
-        plan.wake(Slot(0));
+        plan.wake(Slot(0), Haste::Now);
         let mut rests = Vec::new();
         for _ in 0..6 {
             assert_eq!(begun(&mut plan, now), [0]);
             plan.ended(Slot(0), Drained::Stuck, now, 0.0);
-            plan.wake(Slot(0));
+            plan.wake(Slot(0), Haste::Now);
             assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
             let until = plan.next_end_of_rest().unwrap();
             rests.push((until - now).as_millis());
@@ -179,9 +214,39 @@ mod tests {
         assert_eq!(rests, [250, 500, 1_000, 2_000, 2_000, 2_000]);
         assert_eq!(begun(&mut plan, now), [0]);
         plan.ended(Slot(0), Drained::Empty, now, 0.0);
-        plan.wake(Slot(0));
+        plan.wake(Slot(0), Haste::Now);
         assert_eq!(begun(&mut plan, now), [0]);
         plan.ended(Slot(0), Drained::Stuck, now, 1.0);
         assert_eq!((plan.next_end_of_rest().unwrap() - now).as_millis(), 125);
+    }
+
+    #[test]
+    fn what_is_patient_has_few_turns_and_what_is_not_goes_before_it() {
+        let (mut plan, now) = (Plan::new(30, 20), Instant::now());
+        (0..12).for_each(|n| plan.wake(Slot(n), Haste::Patient));
+        plan.wake(Slot(20), Haste::Now);
+        // One that waits patiently becomes hasty, and is drained once.
+        plan.wake(Slot(8), Haste::Now);
+        assert_eq!(begun(&mut plan, now), [20, 8, 0, 1, 2, 3, 4, 5, 6, 7]);
+        plan.wake(Slot(21), Haste::Now);
+        assert_eq!(begun(&mut plan, now), [21]);
+        plan.wake(Slot(0), Haste::Now);
+        plan.ended(Slot(0), Drained::Empty, now, 0.0);
+        plan.ended(Slot(1), Drained::More, now, 0.0);
+        assert_eq!(
+            begun(&mut plan, now),
+            [0, 9, 10],
+            "who was woken in haste needs no turn"
+        );
+        for slot in [20, 8, 2] {
+            plan.ended(Slot(slot), Drained::Empty, now, 0.0);
+        }
+        assert_eq!(
+            begun(&mut plan, now),
+            [11],
+            "the one with more is behind those that wait"
+        );
+        plan.ended(Slot(3), Drained::Empty, now, 0.0);
+        assert_eq!(begun(&mut plan, now), [1]);
     }
 }

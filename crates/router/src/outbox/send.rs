@@ -48,12 +48,13 @@ async fn of_one_charger<O: Outlet>(outlet: &O, entries: Vec<(u64, OutboxEntry)>)
 /// Sends all records of an entry; true if it may be removed.
 async fn send_entry<O: Outlet>(outlet: &O, entry: &OutboxEntry) -> bool {
     let headers = outlet.headers(entry.command.request.id);
+    let urgent = entry.command.request.priority.lane() == Lane::Urgent;
     for (kind, message) in records::of(entry) {
-        let mut sent = outlet.produce(message.headers(headers.clone())).await;
+        let mut sent = outlet.produce(message.headers(headers.clone()), urgent).await;
         if matches!(sent, Err(SendError::TooLarge { .. })) {
             // The outcome matters more than the texts that it carries: those can be read by the command's id.
             sent = match records::without_texts(entry, kind) {
-                Some(short) => outlet.produce(short.headers(headers.clone())).await,
+                Some(short) => outlet.produce(short.headers(headers.clone()), urgent).await,
                 None => sent,
             };
         }
@@ -109,7 +110,7 @@ async fn send_note<O: Outlet>(
     let key = Bytes::copy_from_slice(charge_point.as_str().as_bytes());
     // By the urgent lane: no backlog of commands stands before it.
     let message = shard_message(&lease.consumes, Lane::Urgent, key, payload);
-    let outcome = if outlet.produce(message).await.is_ok() {
+    let outcome = if outlet.produce(message, true).await.is_ok() {
         "sent"
     } else {
         "failed"

@@ -102,7 +102,7 @@ impl Ports for World {
         told.redis_now
     }
 
-    async fn produce(&self, message: Message) -> Result<(), SendError> {
+    async fn produce(&self, message: Message, _urgent: bool) -> Result<(), SendError> {
         assert_eq!(&*message.topic, COMMAND_RESULTS);
         let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(now, Ordering::SeqCst);
@@ -173,7 +173,7 @@ async fn an_hour_without_kafka(world: &Arc<World>) -> usize {
         plan(),
     ));
     let until = Instant::now() + HOUR;
-    let wake_all = || (0..SLOTS).for_each(|slot| wakes.wake(Slot(slot)));
+    let wake_all = || (0..SLOTS).for_each(|slot| wakes.wake(Slot(slot), Haste::Now));
     while Instant::now() < until {
         wake_all();
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -232,12 +232,13 @@ async fn an_hour_without_kafka_costs_neither_memory_nor_a_busy_loop() {
 #[test]
 fn a_wake_is_taken_once_and_a_new_router_looks_at_every_slot() {
     let wakes = Wakes::new(3);
-    assert_eq!(wakes.take(), [Slot(0), Slot(1), Slot(2)]);
+    assert_eq!(wakes.take(), [0, 1, 2].map(|n| (Slot(n), Haste::Now)));
     assert!(wakes.take().is_empty());
-    wakes.wake(Slot(1));
-    wakes.wake(Slot(1));
-    wakes.wake(Slot(9));
-    assert_eq!(wakes.take(), [Slot(1)]);
+    wakes.wake(Slot(1), Haste::Now);
+    wakes.wake(Slot(1), Haste::Patient);
+    wakes.wake(Slot(2), Haste::Patient);
+    wakes.wake(Slot(9), Haste::Now);
+    assert_eq!(wakes.take(), [(Slot(1), Haste::Now), (Slot(2), Haste::Patient)]);
     assert!(wakes.take().is_empty());
 }
 
@@ -275,8 +276,8 @@ impl Ports for Slow {
         self.0.latest(told)
     }
 
-    async fn produce(&self, message: Message) -> Result<(), SendError> {
-        self.0.produce(message).await
+    async fn produce(&self, message: Message, _urgent: bool) -> Result<(), SendError> {
+        self.0.produce(message, false).await
     }
 
     async fn give_back(&self, event: EventInput) {

@@ -1,19 +1,21 @@
 -- Handles timers that are due, the earliest first, and forgets what is listed beyond its retention.
 -- KEYS  1 base of the slot
--- ARGV  most timers to handle, charge point and id after which to look for what is forgotten ('' for the front)
+-- ARGV  most timers to handle, charge point and id after which to look for what is forgotten ('' for the front),
+--       for how long, in us, a timer must have been due
 -- Output  ids handled or held back · claims · outbox entries · notes · next timer ('' for none) · outbox entries ever ·
 --         charge point and id after which the next round looks
 
 local SWEPT_A_ROUND = 16
 
 -- After a stall every timer is overdue while the answers wait in the edges: for one pod lease the timers of
--- delivered commands wait. Returns until when.
+-- delivered commands wait. Of a stall within that lease only the tolerated part counts, so that timers fire also
+-- where every round comes late. Returns until when they wait.
 local function note_round()
   local noted = redis.call('HMGET', key('m'), 'lr', 'hold')
   local last, hold = tonumber(noted[1] or 0), tonumber(noted[2] or 0)
   if redis.call('ZCARD', key('due')) == 0 then return hold end
   if last > 0 and NOW - last > STALL_US then
-    hold = NOW + POD_LEASE_US
+    hold = last < hold and hold + (NOW - last - STALL_US) or NOW + POD_LEASE_US
     redis.call('HSET', key('m'), 'hold', str(hold))
   end
   if NOW - last >= ROUND_NOTED_US or last > NOW then redis.call('HSET', key('m'), 'lr', str(NOW)) end
@@ -21,7 +23,7 @@ local function note_round()
 end
 
 local hold = note_round()
-local due = redis.call('ZRANGEBYSCORE', key('due'), '-inf', str(NOW), 'LIMIT', 0, arg(1))
+local due = redis.call('ZRANGEBYSCORE', key('due'), '-inf', str(NOW - tonumber(arg(4))), 'LIMIT', 0, arg(1))
 local handled, claims = {}, {count = 0}
 for _, id in ipairs(due) do
   local c = command(id)

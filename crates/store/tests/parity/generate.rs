@@ -19,7 +19,8 @@ pub(crate) enum Op {
     Renew(ChargePointId, PodId, Incarnation, Version, bool),
     Unregister(ChargePointId, Incarnation, Version),
     Apply(Vec<EventInput>),
-    RunDue(usize),
+    /// So many timers that have been due for so long.
+    RunDue(usize, u64),
     Drain(usize),
     Trim(usize),
     NoteDone(ChargePointId, String),
@@ -34,7 +35,7 @@ const SECOND: u64 = 1_000_000;
 pub(crate) fn operation(w: &mut World) -> Op {
     let is_late = w.model.last_round.plus(SECOND) < w.now && !w.model.due.is_empty();
     if w.is_calm() && is_late {
-        return Op::RunDue(5);
+        return Op::RunDue(5, 0);
     }
     match w.rng.random_range(0..100) {
         0..24 => Op::Accept(Box::new(request(w))),
@@ -42,7 +43,8 @@ pub(crate) fn operation(w: &mut World) -> Op {
         36..40 => renew(w),
         40..43 => unregister(w),
         43..73 => Op::Apply(events(w)),
-        73..85 => Op::RunDue(w.rng.random_range(1..6)),
+        73..83 => Op::RunDue(w.rng.random_range(1..6), 0),
+        83..85 => Op::RunDue(w.rng.random_range(1..6), w.rng.random_range(0..4 * SECOND)),
         85..90 => replay(w),
         90..91 => purge(w),
         91..92 => any_ended(w).map_or(Op::Drain(1), Op::DeadLetter),
@@ -210,7 +212,7 @@ fn event(w: &mut World) -> EventInput {
 /// Mostly of a dead letter, else of anything that ended; at times of what is open or not known.
 fn replay(w: &mut World) -> Op {
     let Some(of) = any_ended(w) else {
-        return Op::RunDue(3);
+        return Op::RunDue(3, 0);
     };
     let charge_point = w.any_charge_point();
     let known = w

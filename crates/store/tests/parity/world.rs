@@ -226,7 +226,7 @@ impl World {
             }
             Op::Renew(..) | Op::Unregister(..) => said(self.model_keeps(op, &call)),
             Op::Apply(events) => self.model_applies(events, &call),
-            Op::RunDue(limit) => self.model_runs_due(*limit, &call),
+            Op::RunDue(limit, late) => self.model_runs_due((*limit, *late), &call),
             Op::Drain(_) | Op::Trim(_) | Op::NoteDone(..) => self.model_drains(op),
             Op::Replay(_) | Op::Purge(_) | Op::DeadLetter(_) => said(self.model_handles_dead(op, &call)),
         }
@@ -274,9 +274,9 @@ impl World {
         format!("{all:?}")
     }
 
-    fn model_runs_due(&mut self, limit: usize, call: &Call<'_>) -> Said {
+    fn model_runs_due(&mut self, (limit, late): (usize, u64), call: &Call<'_>) -> Said {
         let before = self.model.clone();
-        let Ok(reply) = self.model.run_due(limit, call) else {
+        let Ok(reply) = self.model.run_overdue(limit, late, call) else {
             return "too late".to_owned();
         };
         for id in &reply.handled {
@@ -352,8 +352,8 @@ impl World {
                 format!("{:?}", store.unregister(id, *incarnation, *version).await?.value)
             }
             Op::Apply(events) => format!("{:?}", store.apply_events(self.slot, events).await?.value),
-            Op::RunDue(limit) => {
-                let reply = store.run_due(self.slot, *limit).await?.value;
+            Op::RunDue(limit, late) => {
+                let reply = store.run_overdue(self.slot, *limit, *late).await?.value;
                 format!("{:?} {:?}", reply.handled, reply.claimed)
             }
             Op::Drain(limit) => {

@@ -13,6 +13,7 @@ pub(crate) async fn all(config: &StoreConfig) -> Result<()> {
     a_life_is_taken_renewed_and_lapses(&store).await?;
     a_newer_life_supersedes(&store).await?;
     marks_speak_of_one_link(&store).await?;
+    what_comes_late_moves_a_life_nowhere(&store).await?;
     store.close().await;
     Ok(())
 }
@@ -45,7 +46,7 @@ async fn a_life_is_taken_renewed_and_lapses(store: &Store) -> Result<()> {
     let life = take(store, &taking(&pod, 0, process)).await?;
     let epoch = store.epoch();
     let renewed = store
-        .renew_lease(&pod, life, Version(77), &epoch, None)
+        .renew_lease(None, &pod, life, Version(77), &epoch, None)
         .await?
         .value;
     assert!(matches!(renewed, Renewal::Renewed { .. }), "{renewed:?}");
@@ -78,7 +79,10 @@ async fn takes_a_new_life_after_the_lapse(
         (lease.value?.expires <= lease.redis_now).then_some(())
     })
     .await;
-    let lapsed = store.renew_lease(pod, life, Version(0), "", None).await?.value;
+    let lapsed = store
+        .renew_lease(None, pod, life, Version(0), "", None)
+        .await?
+        .value;
     assert_eq!(lapsed, Renewal::Lapsed, "a lapsed lease is never renewed");
     let next = take(store, &taking(pod, life.0, process)).await?;
     assert!(next > life);
@@ -90,7 +94,10 @@ async fn a_newer_life_supersedes(store: &Store) -> Result<()> {
     let first = take(store, &taking(&pod, 0, 1)).await?;
     let second = take(store, &taking(&pod, 0, 2)).await?;
     assert!(second > first);
-    let renewal = store.renew_lease(&pod, first, Version(0), "", None).await?.value;
+    let renewal = store
+        .renew_lease(None, &pod, first, Version(0), "", None)
+        .await?
+        .value;
     assert_eq!(renewal, Renewal::Superseded);
     let back = store.take_incarnation(&taking(&pod, first.0, 1)).await?.value;
     assert_eq!(
@@ -121,5 +128,48 @@ async fn marks_speak_of_one_link(store: &Store) -> Result<()> {
     assert!(!store.mark_pod(&pod, Incarnation(5), Mark::Draining).await?.value);
     assert!(store.mark_pod(&pod, life, Mark::Draining).await?.value);
     assert!(store.lease(&pod).await?.value.is_some_and(|l| l.draining));
+    Ok(())
+}
+
+async fn what_comes_late_moves_a_life_nowhere(store: &Store) -> Result<()> {
+    let pod = samples::pod("edge-4");
+    let old = store.link(&pod, Incarnation(0)).await?.value.link;
+    let first = taking(&pod, 0, 1);
+    let life = take(store, &first).await?;
+    let new = store.link(&pod, life).await?.value.link;
+    let elsewhere = Consumes {
+        topic: "commands-down-shard-1".into(),
+        ..first.consumes.clone()
+    };
+    renew_over(store, new, &pod, life, &elsewhere).await?;
+    renew_over(store, old, &pod, life, &first.consumes).await?;
+    let lease = store.lease(&pod).await?.value.context("no lease")?;
+    assert_eq!(
+        lease.consumes, elsewhere,
+        "a renewal over the former link came late"
+    );
+    assert!(store.mark_pod(&pod, life, Mark::Draining).await?.value);
+    assert!(store.mark_pod(&pod, life, Mark::Suspect(new)).await?.value);
+    assert_eq!(take(store, &first).await?, life);
+    let lease = store.lease(&pod).await?.value.context("no lease")?;
+    assert_eq!((&lease.consumes, lease.draining), (&elsewhere, true));
+    assert!(!lease.suspect, "a repetition over a new link shows that it lives");
+    let process = taking(&pod, 0, 2);
+    assert!(take(store, &process).await? > life);
+    let lease = store.lease(&pod).await?.value.context("no lease")?;
+    assert_eq!((&lease.consumes, lease.draining), (&process.consumes, false));
+    Ok(())
+}
+
+async fn renew_over(
+    store: &Store,
+    link: LinkNumber,
+    pod: &PodId,
+    life: Incarnation,
+    place: &Consumes,
+) -> Result<()> {
+    let renewed = store.renew_lease(Some(link), pod, life, Version(0), "", Some(place));
+    let renewed = renewed.await?.value;
+    assert!(matches!(renewed, Renewal::Renewed { .. }), "{renewed:?}");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Taking, writing, granting, answering.
 
-use super::bench::{answers, notices, refusals, writes};
+use super::bench::{LIFE, answers, notices, refusals, writes};
 use super::{Bench, SECOND, answer, charger, command};
 use crate::command::Priority;
 use crate::edge::{Input, RefusalReason, Socket};
@@ -201,7 +201,7 @@ fn a_cancelled_command_is_not_written_and_its_tombstone_drops_later_records() {
     let waiting = b.routed(1, 2, 1001, 100);
     b.record(waiting);
     let cancel = |id| Input::Cancel {
-        incarnation: super::bench::LIFE,
+        incarnation: LIFE,
         charge_point: charger(1),
         id: command(id),
         deadline: crate::ids::Micros(super::bench::EPOCH + 300 * SECOND),
@@ -299,4 +299,62 @@ fn what_another_charger_says_to_a_command_does_not_keep_it_from_being_written() 
     b.input(Input::AnswerConfirmed { id: command(1) });
     b.pass(400 * SECOND);
     assert_eq!(b.machine.remembered(), 0);
+}
+
+#[test]
+fn the_true_answer_is_forwarded_after_a_forged_one_that_waits_for_its_confirmation() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.connect(2, 11, 101);
+    assert_eq!(answers(&b.answered(2, 1)), [command(1)]);
+    assert_eq!(
+        answers(&b.answered(1, 1)),
+        [command(1)],
+        "the store tells which is true"
+    );
+    assert_eq!(b.machine.remembered(), 1);
+    assert_eq!(
+        answers(&b.pass(6 * SECOND)),
+        [command(1)],
+        "only the first is repeated"
+    );
+    let record = b.routed(1, 1, 1000, 100);
+    let told = b.record(record);
+    assert!(writes(&told).is_empty(), "the true charger answered it");
+    assert_eq!(answers(&told), [command(1)]);
+}
+
+#[test]
+fn the_true_answer_is_forwarded_and_repeated_after_a_forged_one_that_was_settled() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.connect(2, 11, 101);
+    b.answered(2, 1);
+    b.input(Input::AnswerConfirmed { id: command(1) });
+    assert_eq!(answers(&b.answered(1, 1)), [command(1)]);
+    assert_eq!(
+        answers(&b.pass(6 * SECOND)),
+        [command(1)],
+        "it is not confirmed yet"
+    );
+    b.input(Input::AnswerConfirmed { id: command(1) });
+    let record = b.routed(1, 1, 1000, 100);
+    assert!(writes(&b.record(record)).is_empty(), "it was answered here");
+    assert!(answers(&b.answered(2, 1)).is_empty(), "a router said whose it is");
+}
+
+#[test]
+fn a_cancel_is_not_forgotten_over_what_another_charger_said_before() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.connect(2, 11, 101);
+    b.answered(2, 1);
+    let record = b.routed(1, 1, 1000, 100);
+    b.input(Input::Cancel {
+        incarnation: LIFE,
+        charge_point: charger(1),
+        id: command(1),
+        deadline: record.deadline,
+    });
+    assert!(writes(&b.record(record)).is_empty());
 }

@@ -79,3 +79,67 @@ async fn a_move_to_a_place_that_cannot_be_opened_leaves_the_pod_where_it_is() {
     assert_eq!((s.opened(), s.proven.borrow().clone()), (1, place(&placement(1))));
     s.stop().await;
 }
+
+#[tokio::test]
+async fn a_pod_told_back_before_its_new_place_was_published_goes_back_and_can_move_again() {
+    let mut s = start();
+    moved_unpublished(&mut s).await;
+    // A relink: the place of before, whose lanes are still open.
+    s.placement.send_replace(Some(placement(3)));
+    s.bench.hand.advance(Duration::from_secs(4));
+    s.proves(None).await;
+    s.sing(&placement(3));
+    s.proves(place(&placement(3))).await;
+    assert!(s.bench.hub.readiness.is_ready());
+    assert_eq!(s.opened(), 2, "nothing was opened anew");
+    // What was left is drained, as routers were told of the place that it went back to.
+    until(|| {
+        s.bench.hand.advance(Duration::from_secs(1));
+        !s.stage.closed.lock().unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(s.stage.closed.lock().unwrap()[0].topic, elsewhere(2).topic.into());
+    s.place(&elsewhere(4));
+    until(|| s.opened() == 3).await;
+    s.sing(&elsewhere(4));
+    s.proves(place(&elsewhere(4))).await;
+    s.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_told_a_third_place_leaves_the_second_that_was_never_published_and_keeps_the_first() {
+    let mut s = start();
+    moved_unpublished(&mut s).await;
+    let third = Placement {
+        topic: "commands-down-shard-3".into(),
+        ..placement(3)
+    };
+    s.place(&third);
+    until(|| s.opened() == 3).await;
+    s.sing(&third);
+    s.proves(place(&third)).await;
+    until(|| !s.stage.closed.lock().unwrap().is_empty()).await;
+    assert_eq!(s.stage.closed.lock().unwrap()[0].topic, elsewhere(2).topic.into());
+    s.put(&placement(1), record(3, kick("edge-1")));
+    s.kicked().await;
+    s.published.send_replace(place(&third));
+    until(|| {
+        s.bench.hand.advance(Duration::from_secs(1));
+        s.stage.closed.lock().unwrap().len() == 2
+    })
+    .await;
+    assert_eq!(s.stage.closed.lock().unwrap()[1].topic, placement(1).topic.into());
+    s.stop().await;
+}
+
+/// Publishes the first place, and moves to another that is not published.
+async fn moved_unpublished(s: &mut Started) {
+    s.place(&placement(1));
+    s.sing(&placement(1));
+    s.proves(place(&placement(1))).await;
+    s.published.send_replace(place(&placement(1)));
+    s.place(&elsewhere(2));
+    until(|| s.opened() == 2).await;
+    s.sing(&elsewhere(2));
+    s.proves(place(&elsewhere(2))).await;
+}

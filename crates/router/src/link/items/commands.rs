@@ -16,7 +16,7 @@ use crate::link::session::Peer;
 use crate::slots::SubmitError;
 
 /// Applies an event. The answer is behind the barrier, so what it confirms is durable.
-pub(super) async fn event(engine: &Engine, peer: &Peer, item: &up_item::Item) -> Answer {
+pub(super) async fn event(engine: &Engine, peer: &Peer, item: &up_item::Item, patient: bool) -> Answer {
     let input = match link::event(item) {
         Ok(Some(input)) => input,
         Ok(None) => return Answer::none(),
@@ -31,7 +31,7 @@ pub(super) async fn event(engine: &Engine, peer: &Peer, item: &up_item::Item) ->
         charge_point_id: charge_point_of(item).to_owned(),
         nonce: input.event.nonce.0,
     };
-    match engine.slots.apply(input).await {
+    match engine.slots.submit(input, patient).await {
         Ok(Reply { value, redis_now, .. }) => {
             say(kind, of, &value).map_or_else(Answer::none, |item| Answer::one(item, redis_now))
         }

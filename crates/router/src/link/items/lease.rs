@@ -7,6 +7,7 @@ use store::{Mark, Renewal, TakeReply, Taking};
 use wire::gateway::link::v1::{Goodbye, Lease, LeaseRefused, RenewLease, TakeIncarnation, down_item, failed};
 
 use super::Answer;
+use crate::account;
 use crate::engine::Engine;
 use crate::link::session::Peer;
 
@@ -24,6 +25,7 @@ pub(super) async fn take(engine: &Engine, peer: &Peer, take: &TakeIncarnation) -
         Ok(reply) => match reply.value {
             TakeReply::Taken { incarnation, expires } => {
                 tracing::info!(pod = %peer.pod, %incarnation, "edge took a new life");
+                account::leased(&peer.pod, incarnation, expires, reply.redis_now);
                 let lease_ms = remaining_ms(expires.0, reply.redis_now.0);
                 let lease = lease(engine, take.request, incarnation, lease_ms);
                 Answer {
@@ -45,12 +47,18 @@ pub(super) async fn renew(engine: &Engine, peer: &Peer, renew: &RenewLease) -> A
     let incarnation = Incarnation(renew.incarnation);
     let floor = Version(renew.floor_version);
     let place = place(renew);
-    let renewed = engine
-        .store
-        .renew_lease(&peer.pod, incarnation, floor, &renew.store_epoch, place.as_ref());
+    let renewed = engine.store.renew_lease(
+        Some(peer.link),
+        &peer.pod,
+        incarnation,
+        floor,
+        &renew.store_epoch,
+        place.as_ref(),
+    );
     match renewed.await {
         Ok(reply) => match reply.value {
             Renewal::Renewed { expires } => {
+                account::leased(&peer.pod, incarnation, expires, reply.redis_now);
                 let lease_ms = remaining_ms(expires.0, reply.redis_now.0);
                 let lease = lease(engine, renew.request, incarnation, lease_ms);
                 Answer {

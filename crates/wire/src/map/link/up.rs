@@ -21,7 +21,7 @@ pub fn up_item(item: Item) -> UpItem {
         }
         item => about_commands(item),
     };
-    UpItem { item }
+    UpItem { item, patient: false }
 }
 
 fn about_connections(item: Item) -> Option<up_item::Item> {

@@ -1,0 +1,129 @@
+//! When it opens and closes, and what it says to edges and to the timers' rounds.
+
+use futures_util::FutureExt;
+
+use super::*;
+
+fn failure() -> Result<(), SendError> {
+    Err(SendError::TimedOut { topic: "t".into() })
+}
+
+fn breaker() -> (Breaker, chassis::ManualClock) {
+    let (clock, hand) = MonoClock::manual();
+    (Breaker::new(BreakerConfig::default(), clock), hand)
+}
+
+/// Looks as often as the task does.
+fn passes(breaker: &Breaker, hand: &chassis::ManualClock, ms: u64) {
+    for _ in 0..ms / 250 {
+        hand.advance(LOOK);
+        breaker.look();
+    }
+}
+
+#[test]
+fn failures_in_a_row_open_it_and_a_confirmation_between_them_does_not() {
+    let (breaker, _hand) = breaker();
+    for report in [failure(), failure(), Ok(()), failure(), failure()] {
+        breaker.send().unwrap().reported(&report);
+    }
+    assert!(!breaker.is_open());
+    let large = SendError::TooLarge {
+        topic: "t".into(),
+        bytes: 1,
+    };
+    breaker.send().unwrap().reported(&Err::<(), _>(large));
+    assert!(!breaker.is_open(), "Kafka is there: it refused the record");
+    breaker.send().unwrap().reported(&failure());
+    assert!(breaker.is_open());
+    assert!(breaker.send().is_err(), "nothing is produced");
+}
+
+#[test]
+fn a_silence_opens_it_only_while_something_waits_and_nothing_is_confirmed() {
+    let (breaker, hand) = breaker();
+    breaker.look();
+    passes(&breaker, &hand, 10_000);
+    let slow = breaker.send().unwrap();
+    for _ in 0..10 {
+        passes(&breaker, &hand, 1_750);
+        breaker.send().unwrap().reported(&Ok(()));
+    }
+    assert!(!breaker.is_open(), "others are confirmed");
+    drop(slow);
+    passes(&breaker, &hand, 10_000);
+    assert!(!breaker.is_open(), "nothing waits");
+    let _waits = breaker.send().unwrap();
+    passes(&breaker, &hand, 1_750);
+    assert!(!breaker.is_open());
+    passes(&breaker, &hand, 250);
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn a_router_that_stood_still_itself_does_not_blame_kafka() {
+    let (breaker, hand) = breaker();
+    breaker.look();
+    let _waits = breaker.send().unwrap();
+    hand.advance(Duration::from_secs(60));
+    breaker.look();
+    assert!(!breaker.is_open());
+    passes(&breaker, &hand, 2_000);
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn after_a_sign_of_life_one_failure_opens_it_again_and_one_confirmation_makes_it_whole() {
+    let (breaker, _hand) = breaker();
+    let send = |report: &Result<(), SendError>| breaker.send().unwrap().reported(report);
+    (0..3).for_each(|_| send(&failure()));
+    breaker.close();
+    assert!(!breaker.is_open());
+    send(&failure());
+    assert!(breaker.is_open());
+    breaker.close();
+    send(&Ok(()));
+    (0..2).for_each(|_| send(&failure()));
+    assert!(!breaker.is_open());
+}
+
+#[test]
+fn an_open_one_sends_an_edge_elsewhere_once_and_takes_it_when_it_comes_back() {
+    let (breaker, hand) = breaker();
+    let (pod, other) = (PodId::parse("edge-1").unwrap(), PodId::parse("edge-2").unwrap());
+    assert!(!breaker.turns_away(&pod), "it is closed");
+    assert_eq!(breaker.leaves_timers_us(), 0);
+    let mut openings = breaker.openings();
+    assert!(openings.next().now_or_never().is_none());
+    breaker.trip("a test");
+    assert!(openings.next().now_or_never().is_some());
+    assert!(
+        openings.next().now_or_never().is_none(),
+        "one opening is told once"
+    );
+    assert!(
+        breaker.openings().next().now_or_never().is_none(),
+        "who comes later stays"
+    );
+    assert!(breaker.turns_away(&pod));
+    assert!(!breaker.turns_away(&pod), "it found nobody better");
+    assert!(breaker.turns_away(&other));
+    hand.advance(Duration::from_secs(61));
+    assert!(breaker.turns_away(&pod));
+    assert!(breaker.leaves_timers_us() > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_one_closes_at_the_first_sign_of_life() {
+    let (breaker, _hand) = breaker();
+    breaker.trip("a test");
+    let token = CancellationToken::new();
+    let mut signs = [false, false, true].into_iter();
+    let probe = || std::future::ready(signs.next().unwrap());
+    tokio::select! {
+        () = breaker.run(token.clone(), probe) => panic!("it ended"),
+        () = async { breaker.open.subscribe().wait_for(|open| !*open).await.unwrap(); } => {}
+    }
+    assert!(!breaker.is_open());
+    assert!(signs.next().is_none(), "each sign was asked for");
+}
