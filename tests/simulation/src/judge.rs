@@ -2,10 +2,14 @@
 //! clients hear, keeps its own books, and says which invariant of `reliability.md` was broken. It decides
 //! nothing by the code that it judges.
 //!
-//! Here: its books, and what clients and chargers see. In `judge/`: the store, the writes, the audit.
+//! Here: its books, and what clients see. In `judge/`: the store, claims, routes, edges, writes, ends, the audit.
 
 mod audit;
+mod claims;
+mod edges;
+mod ends;
 mod events;
+mod routes;
 mod store;
 mod writes;
 
@@ -15,7 +19,7 @@ use domain::command::{Answer, Command, FailureReason, Priority, RedeliveryClass,
 use domain::delivery::Verdict;
 use domain::ids::{ChargePointId, CommandId, Micros, Version};
 use domain::settings::DeliverySettings;
-use domain::slot::{AcceptRefusal, OutboxEntry, OutboxKind};
+use domain::slot::AcceptRefusal;
 
 use crate::plan::{Durability, Plan};
 use crate::world::Node;
@@ -39,11 +43,19 @@ pub(crate) struct Judge {
     plan: Vec<CallBook>,
     violation: Option<Violation>,
     exercised: BTreeMap<u8, u64>,
+    /// How often each rule was put to the test that has a judgement of its own.
+    rules: BTreeMap<&'static str, u64>,
     commands: BTreeMap<CommandId, Book>,
     /// What a key names: the command and its content.
     keys: BTreeMap<u32, (CommandId, u8)>,
     /// Of each charger: the highest version ever given, and to whom which one was.
     versions: BTreeMap<ChargePointId, Versions>,
+    /// Of each charger: how often its longest waiting command was overtaken in the normal lane.
+    overtakes: BTreeMap<ChargePointId, u32>,
+    /// Commands accepted so far.
+    arrivals: u64,
+    /// What each life of an edge's process did.
+    machines: BTreeMap<(usize, u32), edges::Machine>,
     /// Of each charger: the sequence of the last new result.
     results: BTreeMap<ChargePointId, u64>,
     /// When the lease of an edge's life ends.
@@ -74,6 +86,8 @@ struct Versions {
     /// The highest that the store told anybody: a roll-back may forget the others.
     told: Version,
     given: BTreeMap<(String, u64, u64), Version>,
+    /// The version that the socket of the present route got first.
+    first: Version,
     registrations: u32,
 }
 
@@ -84,6 +98,10 @@ struct Book {
     priority: Priority,
     max_attempts: u32,
     deadline: Micros,
+    /// Its place among all that were accepted.
+    arrival: u64,
+    /// How often it was claimed.
+    claims: u32,
     /// Registrations of its charger before it was accepted.
     registrations_before: u32,
     /// A client was told that it is accepted.
@@ -139,9 +157,13 @@ impl Judge {
             plan: plan.calls.iter().map(book).collect(),
             violation: None,
             exercised: BTreeMap::new(),
+            rules: BTreeMap::new(),
             commands: BTreeMap::new(),
             keys: BTreeMap::new(),
             versions: BTreeMap::new(),
+            overtakes: BTreeMap::new(),
+            arrivals: 0,
+            machines: BTreeMap::new(),
             results: BTreeMap::new(),
             leases: BTreeMap::new(),
             sockets: BTreeMap::new(),
@@ -161,6 +183,11 @@ impl Judge {
     /// How often each invariant was put to the test.
     pub(crate) fn exercised(&self) -> &BTreeMap<u8, u64> {
         &self.exercised
+    }
+
+    /// How often each rule was put to the test.
+    pub(crate) fn rules(&self) -> &BTreeMap<&'static str, u64> {
+        &self.rules
     }
 
     /// Notes a violation, if it is the first.
@@ -189,6 +216,12 @@ impl Judge {
         if !holds {
             self.fail(invariant, text);
         }
+    }
+
+    /// A rule with a judgement of its own was put to the test, and with it its invariant.
+    fn rule(&mut self, name: &'static str, invariant: u8, holds: bool, text: impl FnOnce() -> String) {
+        *self.rules.entry(name).or_default() += 1;
+        self.check(invariant, holds, text);
     }
 
     /// The last deadline of any command.
@@ -287,106 +320,6 @@ impl Judge {
         });
         if let Some(command) = command {
             self.see_end(command);
-        }
-    }
-
-    /// Kafka has a record of what left the store.
-    pub(crate) fn published(&mut self, entry: &OutboxEntry, dead: bool) {
-        let id = entry.command.request.id;
-        if matches!(entry.kind, OutboxKind::LateAnswer(_)) {
-            return;
-        }
-        self.see_end(&entry.command);
-        if !dead {
-            self.judge_sequence(&entry.command);
-        }
-        if let Some(book) = self.commands.get_mut(&id) {
-            book.results += u32::from(!dead);
-            book.dead_letters += u32::from(dead);
-        }
-    }
-
-    /// A reader that drops what is not above the last number misses nothing.
-    fn judge_sequence(&mut self, command: &Command) {
-        let number = command.progress.result_sequence;
-        let last = self
-            .results
-            .entry(command.request.charge_point.clone())
-            .or_default();
-        let before = *last;
-        *last = before.max(number);
-        let charge_point = &command.request.charge_point;
-        if !self.relaxed {
-            self.check(18, number <= before + 1, || {
-                format!("{charge_point}: result {number} came after {before}")
-            });
-        }
-    }
-
-    /// Somebody sees a command: if it has ended, it has ended like this for all time.
-    fn see_end(&mut self, command: &Command) {
-        let id = command.request.id;
-        let seen = End::of(command);
-        let Some(book) = self.commands.get_mut(&id) else {
-            return;
-        };
-        let Some(before) = book.end.clone() else {
-            book.end.clone_from(&seen);
-            if let Some(end) = seen {
-                self.judge_end(id, &end);
-            }
-            return;
-        };
-        // A look that set out before the end may come back after it was seen elsewhere.
-        if let Some(seen) = seen.filter(|_| !self.relaxed) {
-            self.check(4, seen == before, || {
-                format!("{id} ended as {before:?}, then it was {seen:?}")
-            });
-        }
-    }
-
-    /// An end must be true.
-    fn judge_end(&mut self, id: CommandId, end: &End) {
-        let Some(book) = self.commands.get(&id) else {
-            return;
-        };
-        let (received, written) = (book.received, book.writes.len());
-        let answer = end.answer.clone();
-        let said_so = answer.as_ref().is_some_and(|a| book.replies.contains(a));
-        match end.status {
-            Status::Acknowledged => {
-                self.check(5, received > 0 && said_so, || {
-                    format!("{id} is acknowledged by {answer:?}; its charger read it {received} times")
-                });
-                let refused = match &answer {
-                    Some(Answer::Error(_)) => true,
-                    Some(Answer::Result(text)) => text.contains("Rejected"),
-                    None => false,
-                };
-                if refused {
-                    self.check(6, said_so, || format!("{id}: the answer is not the charger's"));
-                }
-            }
-            Status::Expired | Status::Cancelled if !end.possibly_written && !self.relaxed => {
-                self.check(15, written == 0, || {
-                    format!("{id} is surely unwritten, and was written {written} times")
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// A charger read a CALL.
-    pub(crate) fn received(&mut self, id: CommandId) {
-        if let Some(book) = self.commands.get_mut(&id) {
-            book.received += 1;
-        }
-    }
-
-    /// A charger answered.
-    pub(crate) fn replied(&mut self, id: CommandId, answer: &Answer) {
-        if let Some(book) = self.commands.get_mut(&id) {
-            book.replies.push(answer.clone());
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::shrink::shrink;
 use crate::trace::Lines;
 
 /// The invariants that the judge knows, and what they say.
-const INVARIANTS: [(u8, &str); 21] = [
+const INVARIANTS: [(u8, &str); 22] = [
     (1, "accepted: exactly one end, in time"),
     (2, "same key, same command"),
     (3, "same key, other content: refused"),
@@ -33,6 +33,7 @@ const INVARIANTS: [(u8, &str); 21] = [
     (17, "a dead router's work is taken over"),
     (18, "dead letters are published"),
     (19, "queues are bounded"),
+    (21, "an edge consumes where routers send"),
     (23, "after mending all drains"),
     (24, "two sweepers are safe"),
 ];
@@ -55,6 +56,7 @@ pub fn table(verdict: &Verdict, took: Duration) -> String {
     let _ = writeln!(text, "slowest recovery {recovery_s:.1} s after the mending");
     counts(&mut text, ("end", "commands"), &stats.ends);
     counts(&mut text, ("fault", "struck"), &stats.faults);
+    counts(&mut text, ("rule", "judged"), &stats.rules);
     invariants(&mut text, verdict);
     text
 }
@@ -122,6 +124,7 @@ pub fn json(verdict: &Verdict, took: Duration) -> String {
         "faults": stats.faults,
         "exercised": exercised,
         "exercised_counts": stats.exercised,
+        "rules": stats.rules,
         "recovery_ms": stats.recovery_us / 1_000,
         "violations": verdict.failed.len(),
         "failed": failed,

@@ -35,6 +35,7 @@ pub fn run(plan: Plan, lines: Lines) -> Outcome {
     }
     let mut stats = world.stats;
     stats.exercised.clone_from(world.judge.exercised());
+    stats.rules.clone_from(world.judge.rules());
     world.judge.count(&mut stats);
     Outcome {
         digest: world.trace.digest(),

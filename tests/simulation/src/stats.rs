@@ -19,6 +19,8 @@ pub struct Stats {
     pub faults: BTreeMap<&'static str, u64>,
     /// How often each invariant was put to the test.
     pub exercised: BTreeMap<u8, u64>,
+    /// How often rules with a judgement of their own were put to the test.
+    pub rules: BTreeMap<&'static str, u64>,
     /// From the mending until everything had drained; of many runs the longest.
     pub recovery_us: u64,
 }
@@ -32,6 +34,7 @@ impl Stats {
         add_all(&mut self.ends, &other.ends);
         add_all(&mut self.faults, &other.faults);
         add_all(&mut self.exercised, &other.exercised);
+        add_all(&mut self.rules, &other.rules);
         self.recovery_us = self.recovery_us.max(other.recovery_us);
     }
 }

@@ -3,6 +3,7 @@
 
 mod charger;
 mod client;
+mod departure;
 mod edge;
 mod event;
 mod faults;
@@ -58,10 +59,14 @@ pub(crate) struct World {
     clients: Vec<Client>,
     pods: Vec<PodId>,
     charge_points: Vec<ChargePointId>,
+    /// What each router's configuration says of each pod: in which shard its place is.
+    shards: Vec<Vec<usize>>,
     pub(crate) judge: Judge,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
     healed: bool,
+    /// Since when the chargers hang up for good; nothing else is under way any more.
+    leaving_since: Option<u64>,
     over: bool,
 }
 
@@ -90,10 +95,12 @@ impl World {
             clients: plan.calls.iter().map(|_| Client::default()).collect(),
             pods: pods.collect(),
             charge_points: charge_points.cycle().take(2 * plan.chargers).collect(),
+            shards: vec![vec![0; plan.edges]; plan.routers],
             judge: Judge::new(&plan),
             trace: Trace::new(lines),
             stats: Stats::default(),
             healed: false,
+            leaving_since: None,
             over: false,
             plan,
         };
@@ -110,7 +117,8 @@ impl World {
             self.trace.mix(event.code());
             self.handle(event);
         }
-        if self.judge.violation().is_none() {
+        // Who called late, when all were quiet, is not waited for.
+        if self.judge.violation().is_none() && self.leaving_since.is_none() {
             let now = self.redis_now();
             self.judge.finish(&self.redis.data, now);
         }
@@ -159,6 +167,7 @@ impl World {
             } => self.charger_hears(charger, connection, call),
             Event::ChargerLost { charger, connection } => self.charger_lost(charger, connection),
             Event::Flap { charger, until } => self.flap(charger, until),
+            Event::HangUp(charger) => self.hang_up(charger),
             Event::Answer { charger, answer } => self.charger_answers(charger, *answer),
             Event::Call(call) => self.client_calls(call),
             Event::Reply(reply) => self.client_hears(*reply),
@@ -198,12 +207,16 @@ impl World {
         if !self.healed {
             return;
         }
+        if let Some(since) = self.leaving_since {
+            return self.judge_departure(since);
+        }
         let quiet = self.is_quiet();
         let last = self.judge.last_deadline().0.max(EPOCH_US + self.plan.heal_at);
         if quiet {
             self.stats.recovery_us = self.schedule.now() - self.plan.heal_at;
             self.judge.drained();
-            self.over = true;
+            self.judge.finish(&self.redis.data, now);
+            self.leave_for_good();
         } else if now.0 > last + DRAIN_US {
             let left = self.what_is_left();
             self.judge.fail(23, || {

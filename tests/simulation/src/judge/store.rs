@@ -5,7 +5,7 @@ use domain::ids::{ChargePointId, CommandId, Micros, Version};
 use domain::slot::{AcceptRefusal, AcceptReply, Device, RegisterReply, Registration, SlotModel};
 
 use super::events::Applied;
-use super::{Book, Judge, is_end};
+use super::{Book, Judge, claims, is_end};
 use crate::world::{Data, Op, RenewReply, Said, TakeReply, short};
 
 /// What a script was asked, and what it found.
@@ -13,8 +13,10 @@ pub(crate) enum Before {
     Accept {
         request: Box<Request>,
         open: usize,
+        /// An urgent command would be claimed at once.
+        urgent_free: bool,
     },
-    Register(Box<Registration>),
+    Register(Box<Registration>, Option<Device>),
     Unregister {
         charge_point: ChargePointId,
         version: Version,
@@ -27,6 +29,8 @@ pub(crate) enum Before {
     },
     Lease {
         pod: usize,
+        /// The life that is renewed; 0 for a new one.
+        incarnation: u64,
     },
     Other(&'static str),
 }
@@ -42,7 +46,7 @@ impl Before {
                 request.priority,
                 request.charge_point
             ),
-            Self::Register(r) => format!("register {} by {} seq {}", r.charge_point, r.pod, r.sequence),
+            Self::Register(r, _) => format!("register {} by {} seq {}", r.charge_point, r.pod, r.sequence),
             Self::Unregister {
                 charge_point,
                 version,
@@ -58,7 +62,7 @@ impl Before {
                 events.iter().map(one).collect::<Vec<_>>().join(", ")
             }
             Self::RunDue { .. } => "run due".to_owned(),
-            Self::Lease { pod } => format!("lease of edge {pod}"),
+            Self::Lease { pod, .. } => format!("lease of edge {pod}"),
             Self::Other(name) => (*name).to_owned(),
         }
     }
@@ -66,13 +70,17 @@ impl Before {
 
 impl Judge {
     /// Looks before a script runs.
-    pub(crate) fn before(&self, op: &Op, data: &Data) -> Before {
+    pub(crate) fn before(&self, op: &Op, data: &Data, now: Micros) -> Before {
         match op {
             Op::Accept(request) => Before::Accept {
                 open: open_of(data, &request.charge_point),
+                urgent_free: claims::urgent_is_free(data, &request.charge_point, now),
                 request: request.clone(),
             },
-            Op::Register(registration) => Before::Register(registration.clone()),
+            Op::Register(registration) => {
+                let device = data.device(&registration.charge_point).cloned();
+                Before::Register(registration.clone(), device)
+            }
             Op::Unregister(charge_point, incarnation, version) => Before::Unregister {
                 charge_point: charge_point.clone(),
                 version: *version,
@@ -83,7 +91,14 @@ impl Judge {
             Op::RunDue(slot, _) => Before::RunDue {
                 due: due_of(&data.slots[*slot]),
             },
-            Op::Take { pod, .. } | Op::RenewLease { pod, .. } => Before::Lease { pod: *pod },
+            Op::Take { pod, .. } => Before::Lease {
+                pod: *pod,
+                incarnation: 0,
+            },
+            Op::RenewLease { pod, incarnation, .. } => Before::Lease {
+                pod: *pod,
+                incarnation: incarnation.0,
+            },
             other => Before::Other(name(other)),
         }
     }
@@ -91,11 +106,22 @@ impl Judge {
     /// Looks after it ran.
     pub(crate) fn after(&mut self, before: &Before, said: &Said, data: &Data, now: Micros) {
         match (before, said) {
-            (Before::Accept { request, open }, Said::Accepted(reply)) => {
+            (
+                Before::Accept {
+                    request,
+                    open,
+                    urgent_free,
+                },
+                Said::Accepted(reply),
+            ) => {
                 self.judge_accept(request, *open, reply, data, now);
+                self.judge_urgent(request, *urgent_free, reply);
             }
-            (Before::Register(r), Said::Registered(RegisterReply::Registered { version, .. })) => {
-                self.judge_version(r, *version);
+            (Before::Register(r, device), Said::Registered(reply)) => {
+                self.judge_dead_socket(r, device.as_ref(), reply, now);
+                if let RegisterReply::Registered { version, .. } = reply {
+                    self.judge_version(r, *version, now);
+                }
             }
             (
                 Before::Unregister {
@@ -111,9 +137,10 @@ impl Judge {
             }
             (Before::Apply(events), Said::Applied(_)) => self.judge_events(events, data),
             (Before::RunDue { due }, Said::Due { handled, .. }) => self.judge_timers(due, handled, now),
-            (Before::Lease { pod }, said) => self.note_lease(*pod, said, now),
+            (Before::Lease { pod, incarnation }, said) => self.note_lease((*pod, *incarnation), said, now),
             _ => {}
         }
+        self.judge_claims(before, said, data, now);
     }
 
     /// Whoever handles timers handles due ones only, be it for another router.
@@ -131,17 +158,14 @@ impl Judge {
     }
 
     /// Until when a life may write, by the judge's own reckoning.
-    fn note_lease(&mut self, pod: usize, said: &Said, now: Micros) {
+    fn note_lease(&mut self, (pod, renewed): (usize, u64), said: &Said, now: Micros) {
         let end = now.plus(self.settings.pod_lease_us);
         match said {
             Said::Taken(TakeReply::Taken(incarnation, _)) => {
                 self.leases.insert((pod, incarnation.0), end);
             }
             Said::LeaseRenewed(RenewReply::Renewed(_)) => {
-                let last = self.leases.range_mut((pod, 0)..=(pod, u64::MAX)).next_back();
-                if let Some((_, lease)) = last {
-                    *lease = end;
-                }
+                self.leases.insert((pod, renewed), end);
             }
             _ => {}
         }
@@ -179,6 +203,7 @@ impl Judge {
             Deadline::After(us) => now.plus(us),
             Deadline::At { at, .. } => at,
         };
+        self.arrivals += 1;
         debug_assert!(data.command(request.id).is_some(), "an accepted command is there");
         self.last_deadline = self.last_deadline.max(deadline);
         let registrations = self
@@ -191,6 +216,8 @@ impl Judge {
             priority: request.priority,
             max_attempts: request.max_attempts,
             deadline,
+            arrival: self.arrivals,
+            claims: 0,
             registrations_before: registrations,
             promised: false,
             writes: Vec::new(),
@@ -201,30 +228,6 @@ impl Judge {
             dead_letters: 0,
         };
         self.commands.insert(request.id, book);
-    }
-
-    /// Versions only grow; a repeated registration is answered as before.
-    fn judge_version(&mut self, r: &Registration, version: Version) {
-        let of = self.versions.entry(r.charge_point.clone()).or_default();
-        let who = (r.pod.to_string(), r.incarnation.0, r.sequence.0);
-        let highest = of.highest;
-        let repeated = of.given.get(&who) == Some(&version);
-        if version > highest {
-            of.highest = version;
-            of.registrations += 1;
-        }
-        of.given.insert(who, version);
-        let charge_point = &r.charge_point;
-        self.check(9, version > highest || repeated, || {
-            format!("{charge_point} got version {version} after {highest}")
-        });
-    }
-
-    /// A version got out of the store.
-    pub(crate) fn told(&mut self, charge_point: &ChargePointId, version: Version) {
-        if let Some(of) = self.versions.get_mut(charge_point) {
-            of.told = of.told.max(version);
-        }
     }
 
     /// What speaks of one connection changes no other.

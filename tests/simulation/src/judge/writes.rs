@@ -6,11 +6,7 @@ use domain::ids::{ChargePointId, CommandId, Incarnation, Micros, PodId};
 use domain::slot::Claimed;
 
 use super::{Judge, is_end};
-use crate::plan::SECOND;
 use crate::world::Data;
-
-/// A router's idea of the time is at most this much behind.
-const CLOCK_LAG_US: u64 = SECOND;
 
 /// A CALL that left an edge.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +22,8 @@ pub(crate) struct WriteSeen {
     pub(crate) at: Micros,
     /// The moment, by a clock that no failover sets back.
     pub(crate) moment: u64,
+    /// The number of the write, from 1.
+    pub(crate) attempt: u32,
     /// How long the charger may take.
     pub(crate) timeout_us: u64,
 }
@@ -49,7 +47,7 @@ impl Judge {
     pub(crate) fn dispatched(&mut self, claimed: &Claimed, now: Micros) {
         let ends = claimed.command.progress.timer;
         let id = claimed.command.request.id;
-        self.expect(17, now.0 <= ends.0 + CLOCK_LAG_US, || {
+        self.expect(17, now < ends, || {
             format!(
                 "{id} was sent {} ms after its claim ended",
                 (now.0 - ends.0) / 1_000
@@ -113,6 +111,7 @@ impl Judge {
         self.expect(7, !heard, || {
             format!("{id} was written by edge {} that had its answer", seen.edge)
         });
+        self.judge_again((seen.edge, seen.life), id, seen.attempt);
         self.judge_ended(seen, data);
         self.judge_order(seen);
         self.judge_slot(seen);
@@ -267,11 +266,9 @@ impl Judge {
     pub(crate) fn rolled_back(&mut self, data: &Data, relaxed: bool) {
         self.rollbacks += 1;
         for (charge_point, versions) in &mut self.versions {
-            let kept = data.slots[data.slot_of(charge_point)]
-                .devices
-                .get(charge_point)
-                .map(|d| d.version);
-            versions.highest = versions.told.max(kept.unwrap_or_default());
+            let kept = data.device(charge_point);
+            versions.highest = versions.told.max(kept.map(|d| d.version).unwrap_or_default());
+            versions.first = kept.map(|d| d.first_version).unwrap_or_default();
         }
         let mut lost = Vec::new();
         let mut wrong = Vec::new();
@@ -290,6 +287,7 @@ impl Judge {
             });
             self.commands.remove(&id);
         }
+        self.resume_all(data);
         for id in wrong {
             self.check(4, relaxed, || format!("the end of {id} was seen, and is lost"));
         }

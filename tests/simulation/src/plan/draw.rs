@@ -133,7 +133,7 @@ impl Plan {
         let charger = dice.index(self.chargers);
         let nth = u32::try_from(dice.between(1, 4)).unwrap_or(1);
         let (either, share) = (dice.chance(500), dice.between(100, 1_000));
-        match dice.below(44) {
+        match dice.below(46) {
             0 => Fault::CrashRouter(router),
             1..3 => Fault::CrashEdge(edge),
             3..6 => Fault::RouterDiesAt(router, router_point(dice), nth),
@@ -165,6 +165,7 @@ impl Plan {
             36..38 => Fault::FlappingCharger(charger),
             38 => Fault::CloneCharger(charger),
             39 => Fault::Forger(charger),
+            40..42 => Fault::MovePod(edge, either),
             _ => Fault::DropCharger(charger, either),
         }
     }
@@ -219,6 +220,7 @@ fn settings(dice: &mut Dice) -> DeliverySettings {
             shipped.connection_ttl_us
         },
         max_outbox: u32::try_from(dice.between(30, 400)).unwrap_or(30),
+        max_overtakes: u32::try_from(dice.between(1, 8)).unwrap_or(1),
         ..shipped
     }
 }

@@ -83,6 +83,8 @@ pub enum Fault {
     Duplicate(u64),
     /// An edge replaces its consumer (true: it reads its lanes from their start).
     RebuildConsumer(usize, bool),
+    /// The configuration gives an edge's pod another place; true: at one router only.
+    MovePod(usize, bool),
     /// A second process of an edge's pod is started.
     Twin(usize),
     /// An edge is told to stop, and is started again.
@@ -133,6 +135,8 @@ impl Fault {
             Self::Duplicate(_) => "kafka records doubled",
             Self::RebuildConsumer(_, false) => "consumer rebuilt",
             Self::RebuildConsumer(_, true) => "consumer starts over",
+            Self::MovePod(_, false) => "pod moved",
+            Self::MovePod(_, true) => "pod moved by one router",
             Self::Twin(_) => "edge twinned",
             Self::DrainEdge(_) => "edge drained",
             Self::DrainRouter(_) => "router drained",

@@ -81,7 +81,9 @@ impl World {
             return false;
         }
         state.home = Some(home);
-        for answer in std::mem::take(&mut state.late) {
+        let late = std::mem::take(&mut state.late);
+        self.plan_hang_up(charger);
+        for answer in late {
             let us = self.dice.between(0, 500) * MS;
             self.schedule.at(
                 now + us,

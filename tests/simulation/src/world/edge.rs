@@ -1,30 +1,29 @@
 //! An edge: what `crates/edge` does around `domain::edge::EdgeMachine`, without its threads. Here: its state, its
-//! clock, its consumer and the machine's inputs. In `edge/`: the lease, the link, the sockets.
+//! clock and the machine's inputs. In `edge/`: the consumers and their places, the lease, the link, the sockets.
 
+mod consumer;
 mod keeper;
 mod link;
+mod places;
 mod socket;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use domain::command::Lane;
 use domain::edge::{EdgeMachine, EdgeSettings, EdgeTime, Input, Output};
 use domain::ids::{ChargePointId, Incarnation, Micros, Nonce, Version};
-use domain::slot::NoteKind;
 
-use super::event::{EdgeEvent, Event, ShardRecord};
+use super::event::{EdgeEvent, Event};
 use super::process::Process;
 use super::{EPOCH_US, Node, World};
-use crate::plan::{MS, Plan, Point, SECOND};
+use crate::plan::{MS, Plan, SECOND};
 
 use keeper::Keeper;
 use link::LinkState;
+use places::Places;
 use socket::Socket;
 
 /// How often an edge looks at its alarms and its lease.
 const TICK_US: u64 = 250 * MS;
-/// Both lanes must have brought a canary within this.
-const FRESH_US: u64 = 5 * SECOND;
 
 /// An edge.
 pub(crate) struct Edge {
@@ -38,20 +37,9 @@ pub(crate) struct Edge {
     lease_until: u64,
     link: Option<LinkState>,
     sockets: BTreeMap<u64, Socket>,
-    consumer: Consumer,
+    places: Places,
     draining: bool,
     next_router: usize,
-}
-
-/// The consumer of the two lanes.
-#[derive(Debug, Default)]
-struct Consumer {
-    open: bool,
-    /// The next record of each lane; none before the consumer stood at their ends.
-    offsets: Option<[usize; 2]>,
-    first_link: u64,
-    /// When each lane last brought a canary.
-    seen: [Option<u64>; 2],
 }
 
 impl Edge {
@@ -69,7 +57,7 @@ impl Edge {
             lease_until: 0,
             link: None,
             sockets: BTreeMap::new(),
-            consumer: Consumer::default(),
+            places: Places::default(),
             draining: false,
             next_router: n,
         }
@@ -95,10 +83,19 @@ impl Edge {
         self.machine.unconfirmed()
     }
 
-    /// Whether both lanes are proven.
-    fn is_fresh(&self, now: u64) -> bool {
-        let fresh = |at: &Option<u64>| at.is_some_and(|at| now.saturating_sub(at) <= FRESH_US);
-        self.consumer.open && self.consumer.seen.iter().all(fresh)
+    /// The life that it lives; 0 for none.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.keeper.incarnation
+    }
+
+    /// Whether its place is in a shard.
+    pub(super) fn is_current(&self, shard: usize) -> bool {
+        self.places.current.as_ref().is_some_and(|p| p.shard == shard)
+    }
+
+    /// Whether it still has a connection of a version.
+    pub(super) fn holds(&self, charge_point: &ChargePointId, version: Version) -> bool {
+        self.machine.version_of(charge_point) == Some(version)
     }
 
     /// Whether it takes chargers.
@@ -107,7 +104,7 @@ impl Edge {
             && self.link.as_ref().is_some_and(|l| l.open)
             && self.keeper.incarnation.0 > 0
             && self.time(now).lease_is_held()
-            && self.is_fresh(now)
+            && self.places.proven(now).is_some()
     }
 }
 
@@ -140,6 +137,7 @@ impl World {
             EdgeEvent::Tick => {
                 self.plan_edge(n, TICK_US, EdgeEvent::Tick);
                 self.edge_input(n, Input::Tick);
+                self.places_tick(n);
                 self.link_tick(n);
             }
             EdgeEvent::Connect => self.connect(n),
@@ -149,8 +147,8 @@ impl World {
                 redis_now,
             } => self.down_item(n, wire, *item, redis_now),
             EdgeEvent::LinkBroken { wire } => self.unlink(n, wire),
-            EdgeEvent::Fetch { lane } => self.fetch(n, lane),
-            EdgeEvent::ConsumerOpen => self.consumer_opens(n),
+            EdgeEvent::Fetch { place, lane } => self.fetch(n, place, lane),
+            EdgeEvent::ConsumerOpen { place } => self.consumer_opens(n, place),
             EdgeEvent::Opened { charger, connection } => self.socket_opens(n, charger, connection),
             EdgeEvent::SocketTurn { socket } => self.socket_turn(n, socket),
             EdgeEvent::Flushed { socket, id } => self.flushed(n, socket, id),
@@ -174,13 +172,18 @@ impl World {
             if let Input::Registered { charge_point, .. } = &input {
                 self.judge.registered(n, charge_point);
             }
+            let who = (n, self.edges[n].process.life);
+            let (life, redis_now) = (self.edges[n].keeper.incarnation, self.redis_now());
+            let given = self.judge.given(who, life, redis_now, &input);
             let edge = &mut self.edges[n];
             let (time, dice) = (edge.time(now), &mut self.dice);
             edge.machine
                 .handle(time, input, &mut || Nonce(dice.number().max(1)), &mut outputs);
             for output in outputs.drain(..) {
+                self.judge.gave(who, &given, &output);
                 inputs.extend(self.perform(n, output));
             }
+            self.judge.has_done(&given);
         }
     }
 
@@ -191,88 +194,6 @@ impl World {
             Output::Close { socket, .. } => self.close_socket(n, socket.0),
         }
         None
-    }
-
-    /// The consumer stands where it will read next: at the end of its lanes at first, where it was after that.
-    fn consumer_opens(&mut self, n: usize) {
-        if self.is_cut(Node::Kafka, Node::Edge(n)) {
-            return self.plan_edge(n, SECOND, EdgeEvent::ConsumerOpen);
-        }
-        let ends = [Lane::Normal, Lane::Urgent].map(|lane| self.kafka.end(self.pod_of(n), lane));
-        let consumer = &mut self.edges[n].consumer;
-        consumer.offsets.get_or_insert(ends);
-        consumer.open = true;
-        for lane in Lane::ALL {
-            self.plan_fetch(n, lane);
-        }
-    }
-
-    /// The consumer is replaced. Where its offset is out of range, it starts at the log's start.
-    pub(super) fn rebuild_consumer(&mut self, n: usize, from_start: bool) {
-        if self.edges[n].consumer.open {
-            self.edges[n].consumer.open = false;
-            if from_start {
-                self.edges[n].consumer.offsets = Some([0, 0]);
-            }
-            let us = self.dice.between(200, 2_000) * MS;
-            self.plan_edge(n, us, EdgeEvent::ConsumerOpen);
-        }
-    }
-
-    /// Reads what is there in a lane.
-    fn fetch(&mut self, n: usize, lane: Lane) {
-        while self.edges[n].consumer.open && self.edges[n].process.up {
-            let pod = self.pod_of(n);
-            let Some(offsets) = &mut self.edges[n].consumer.offsets else {
-                return;
-            };
-            let offset = offsets[lane as usize];
-            let Some(record) = self.kafka.record(pod, lane, offset) else {
-                return;
-            };
-            offsets[lane as usize] += 1;
-            self.consume(n, lane, record);
-        }
-    }
-
-    fn consume(&mut self, n: usize, lane: Lane, record: ShardRecord) {
-        let now = self.schedule.now();
-        match record {
-            ShardRecord::Canary { link } => {
-                let consumer = &mut self.edges[n].consumer;
-                if link >= consumer.first_link {
-                    consumer.seen[lane as usize] = Some(now);
-                }
-            }
-            ShardRecord::Command(record) => {
-                if self.edge_dies_at(n, Point::AfterConsume) {
-                    return;
-                }
-                let (incarnation, command) = (record.0, record.1.clone());
-                if incarnation == self.edges[n].keeper.incarnation {
-                    self.judge.consumed(n, &command);
-                }
-                self.edge_input(n, Input::Record { incarnation, command });
-            }
-            ShardRecord::Note(note) => {
-                let (charge_point, note) = (note.0.clone(), &note.1);
-                let incarnation = note.incarnation;
-                let input = match note.kind {
-                    NoteKind::Kick { version, .. } => Input::Kick {
-                        incarnation,
-                        charge_point,
-                        version,
-                    },
-                    NoteKind::Cancel { id, deadline } => Input::Cancel {
-                        incarnation,
-                        charge_point,
-                        id,
-                        deadline,
-                    },
-                };
-                self.edge_input(n, input);
-            }
-        }
     }
 
     /// An edge dies: its sockets and its link break.
@@ -337,7 +258,7 @@ impl World {
 
     /// What an edge believes of Redis time is at most this much too late.
     pub(super) fn learn_time(&mut self, n: usize, sent_mono: u64, redis_now: Micros) {
-        debug_assert!(redis_now.0 >= EPOCH_US, "Redis time begins at the epoch");
+        debug_assert!(redis_now.0 > EPOCH_US / 2, "Redis time is near the epoch");
         self.edges[n].ahead = redis_now.0 - sent_mono;
     }
 }

@@ -69,6 +69,8 @@ pub(crate) enum Event {
         charger: usize,
         until: u64,
     },
+    /// A charger hangs up for good.
+    HangUp(usize),
     /// A charger has made up its mind.
     Answer {
         charger: usize,
@@ -142,9 +144,9 @@ pub(crate) enum EdgeEvent {
     /// The link is gone.
     LinkBroken { wire: u64 },
     /// There may be records in a lane.
-    Fetch { lane: Lane },
-    /// The consumer stands at the end of its lanes.
-    ConsumerOpen,
+    Fetch { place: u64, lane: Lane },
+    /// The consumer of a place stands at the end of its lanes.
+    ConsumerOpen { place: u64 },
     /// A charger connects.
     Opened { charger: usize, connection: u64 },
     /// A socket can take something.
@@ -184,6 +186,8 @@ pub(crate) enum Up {
         request: u64,
         incarnation: Incarnation,
         floor: Version,
+        /// The shard where canaries of late prove that it consumes.
+        shard: Option<usize>,
     },
     /// The edge drains.
     Goodbye {
@@ -197,6 +201,7 @@ pub(crate) enum Up {
 pub(crate) enum Down {
     Placement {
         link: u64,
+        shard: usize,
     },
     Lease {
         request: u64,
@@ -266,6 +271,7 @@ impl Event {
             Self::Audit => (20, 0),
             Self::Die { router, .. } => (22, *router as u64),
             Self::Flap { charger, .. } => (21, *charger as u64),
+            Self::HangUp(charger) => (23, *charger as u64),
         };
         kind << 48 ^ who
     }
@@ -296,7 +302,7 @@ impl EdgeEvent {
             Self::Down { .. } => 52,
             Self::LinkBroken { .. } => 53,
             Self::Fetch { .. } => 54,
-            Self::ConsumerOpen => 55,
+            Self::ConsumerOpen { .. } => 55,
             Self::Opened { .. } => 56,
             Self::SocketTurn { .. } => 57,
             Self::Flushed { .. } => 58,

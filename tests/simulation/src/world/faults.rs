@@ -39,6 +39,7 @@ impl World {
             Fault::PauseReplica => self.pause_replica(until),
             Fault::StallKafka => self.stall_kafka(until),
             Fault::RebuildConsumer(e, from_start) => self.rebuild_consumer(e, from_start),
+            Fault::MovePod(e, alone) => self.move_pod(e, alone),
             Fault::Twin(e) => self.start_twin(e),
             Fault::DrainEdge(e) => self.drain_edge(e, plan.lasts),
             Fault::DrainRouter(r) => self.drain_router(r, plan.lasts),
@@ -101,6 +102,7 @@ impl World {
         self.mend_kafka();
         self.mend_redis();
         self.mend_processes();
+        self.agree_on_places();
         for n in 0..self.plan.chargers {
             self.wake_clone(n, false);
         }
@@ -112,7 +114,7 @@ impl World {
     }
 
     /// An edge's link breaks at once, on both ends.
-    fn break_link(&mut self, edge: usize) {
+    pub(super) fn break_link(&mut self, edge: usize) {
         if let Some(wire) = self.link_of(edge) {
             let life = self.edges[edge].process.life;
             let what = EdgeEvent::LinkBroken { wire };

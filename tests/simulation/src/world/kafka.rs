@@ -1,10 +1,12 @@
-//! Kafka: two lanes an edge and the topics of what leaves. A record may be late, twice there, refused, or there
+//! Kafka: two lanes a place, of which each pod has two, and the topics of what leaves. A record may be late, twice there, refused, or there
 //! without a report.
 
 use std::rc::Rc;
 
 use domain::command::Lane;
+use domain::dispatch::Consumes;
 use domain::slot::OutboxEntry;
+use domain::topics::shard_of_topic;
 
 use super::event::{EdgeEvent, Event, RouterEvent, ShardRecord};
 use super::net::Stream;
@@ -14,12 +16,15 @@ use crate::plan::{MS, SECOND};
 /// After this a producer gives a record up and says so; below the lease of a dispatch.
 const MESSAGE_TIMEOUT_US: u64 = 4 * SECOND;
 
-/// The lanes of all edges.
+/// The lanes of all places. Place `n` is that of pod `n` in shard 0, beyond them come those in shard 1.
 #[derive(Debug)]
 pub(crate) struct Broker {
     lanes: Vec<[Vec<ShardRecord>; 2]>,
     stalled_until: u64,
 }
+
+/// Shards, in each of which every pod could have its place.
+pub(super) const SHARDS: usize = 2;
 
 /// A record on its way to Kafka.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ pub(crate) struct Produce {
 /// A record and where it goes.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
-    /// To a lane of an edge.
+    /// To a lane of a place.
     Shard(usize, Lane, ShardRecord),
     /// To the results, or to the dead letters.
     Left(Rc<(u64, OutboxEntry)>, bool),
@@ -45,29 +50,35 @@ pub(crate) enum Content {
 impl Broker {
     pub(super) fn new(edges: usize) -> Self {
         Self {
-            lanes: (0..edges).map(|_| [Vec::new(), Vec::new()]).collect(),
+            lanes: (0..SHARDS * edges).map(|_| [Vec::new(), Vec::new()]).collect(),
             stalled_until: 0,
         }
     }
 
     /// The record at an offset of a lane.
-    pub(super) fn record(&self, edge: usize, lane: Lane, offset: usize) -> Option<ShardRecord> {
-        self.lanes[edge][lane as usize].get(offset).cloned()
+    pub(super) fn record(&self, place: usize, lane: Lane, offset: usize) -> Option<ShardRecord> {
+        self.lanes[place][lane as usize].get(offset).cloned()
     }
 
     /// The end of a lane.
-    pub(super) fn end(&self, edge: usize, lane: Lane) -> usize {
-        self.lanes[edge][lane as usize].len()
+    pub(super) fn end(&self, place: usize, lane: Lane) -> usize {
+        self.lanes[place][lane as usize].len()
     }
 }
 
 impl Content {
     fn stream(&self, router: usize) -> Stream {
         match self {
-            Self::Shard(edge, lane, _) => Stream::Lane(router, 2 * edge + *lane as usize),
+            Self::Shard(place, lane, _) => Stream::Lane(router, 2 * place + *lane as usize),
             Self::Left(_, dead) => Stream::Lane(router, 1_000 + usize::from(*dead)),
         }
     }
+}
+
+/// The place that a lease names.
+pub(super) fn place_of(consumes: &Consumes, edges: usize) -> usize {
+    let shard = shard_of_topic(&consumes.topic).map_or(0, |shard| shard.0 as usize);
+    shard * edges + usize::try_from(consumes.normal / 2).unwrap_or(0)
 }
 
 impl World {
@@ -121,7 +132,7 @@ impl World {
         let usual = if self.healed { 0 } else { self.plan.duplicate };
         let twice = self.dice.chance(self.weather.duplicate.max(usual));
         for _ in 0..=u8::from(twice) {
-            self.store_record(&produce.content);
+            self.store_record(&produce.content, produce.given_up);
         }
         if produce.given_up || produce.token == 0 {
             return;
@@ -137,13 +148,15 @@ impl World {
         self.schedule.at(at, report(router, life, token, true));
     }
 
-    fn store_record(&mut self, content: &Content) {
+    fn store_record(&mut self, content: &Content, given_up: bool) {
         match content {
-            Content::Shard(edge, lane, record) => {
-                self.kafka.lanes[*edge][*lane as usize].push(record.clone());
-                for twin in [*edge, *edge + self.plan.edges] {
+            Content::Shard(place, lane, record) => {
+                self.kafka.lanes[*place][*lane as usize].push(record.clone());
+                let (pod, shard) = (*place % self.plan.edges, *place / self.plan.edges);
+                for twin in [pod, pod + self.plan.edges] {
                     if self.edges[twin].process.up {
-                        self.plan_fetch(twin, *lane);
+                        self.judge_place(twin, shard, record, given_up);
+                        self.plan_fetches(twin, shard, *lane);
                     }
                 }
             }
@@ -155,12 +168,12 @@ impl World {
     }
 
     /// An edge's consumer will look at a lane.
-    pub(super) fn plan_fetch(&mut self, edge: usize, lane: Lane) {
+    pub(super) fn plan_fetch(&mut self, edge: usize, place: u64, lane: Lane) {
         let at = self
             .arrival(Node::Kafka, Node::Edge(edge))
             .max(self.kafka.stalled_until);
         let life = self.edges[edge].process.life;
-        let what = EdgeEvent::Fetch { lane };
+        let what = EdgeEvent::Fetch { place, lane };
         self.schedule.at(at, Event::Edge { to: edge, life, what });
     }
 

@@ -10,29 +10,29 @@ mod link;
 mod pending;
 mod replies;
 mod slots;
+mod told;
 
 use std::collections::BTreeMap;
 
 use domain::ids::{Micros, Version};
 
 use super::client::Body;
-use super::event::{Cached, Event, MaybeLease, RouterEvent};
+use super::event::{Cached, Event, RouterEvent};
 use super::process::Process;
 use super::store::{Op, Request, Said, StoreFailure, StoreReply};
-use super::{EPOCH_US, Node, World};
+use super::{Node, World};
 use crate::plan::{MS, Plan, SECOND};
 
 use drain::Drain;
 use link::Session;
 use pending::{Call, Chain, Join, Origin, Reporting, Then};
 use slots::SlotQueue;
+use told::{LeaseView, Told};
 
 /// How long a call to the store may take.
 const COMMAND_TIMEOUT_US: u64 = 2 * SECOND;
 /// How often a router looks at its calls and links.
 const TICK_US: u64 = 500 * MS;
-/// A reply within this shows the present.
-const QUICK_US: u64 = 500 * MS;
 
 /// A router.
 pub(crate) struct Router {
@@ -40,12 +40,12 @@ pub(crate) struct Router {
     holder: u64,
     /// The store's epoch as it is known; 0 before it is.
     epoch: u32,
-    /// Redis time minus the own clock, at the last reply.
+    /// Redis time minus the own clock, at the last reply; 0 before there was one. For time limits only.
     offset: u64,
     tokens: u64,
     calls: BTreeMap<u64, Call>,
     slots: Vec<SlotQueue>,
-    leases: Vec<Cached<MaybeLease>>,
+    leases: Vec<Option<LeaseView>>,
     floor: Cached<Version>,
     drains: Vec<Drain>,
     pub(super) wires: BTreeMap<u64, Session>,
@@ -60,11 +60,11 @@ impl Router {
             process: Process::new(),
             holder: n as u64,
             epoch: 0,
-            offset: EPOCH_US,
+            offset: 0,
             tokens: 0,
             calls: BTreeMap::new(),
             slots: (0..slots).map(|_| SlotQueue::default()).collect(),
-            leases: vec![Cached::default(); plan.edges],
+            leases: vec![None; plan.edges],
             floor: Cached::default(),
             drains: (0..slots).map(|_| Drain::default()).collect(),
             wires: BTreeMap::new(),
@@ -73,16 +73,14 @@ impl Router {
         }
     }
 
-    /// Redis time as it is estimated.
-    fn redis_now(&self, now: u64) -> Micros {
-        Micros(self.offset + now)
+    /// Until when a call may be executed. A router that never heard of Redis time names the past, and is told.
+    fn not_after(&self, begun: u64) -> Micros {
+        Micros(self.offset + begun + COMMAND_TIMEOUT_US)
     }
 
-    /// A reply shows Redis time. One that was long on its way shows the past: then the clock only moves on.
-    fn learn(&mut self, sent_at: u64, now: u64, redis_now: Micros) {
-        let offset = redis_now.0.saturating_sub(now);
-        let quick = now.saturating_sub(sent_at) <= QUICK_US;
-        self.offset = if quick { offset } else { offset.max(self.offset) };
+    /// A reply shows Redis time. One that was long on its way shows the past: then a call is too late too early.
+    fn learn(&mut self, now: u64, redis_now: Micros) {
+        self.offset = redis_now.0.saturating_sub(now);
     }
 
     fn token(&mut self) -> u64 {
@@ -193,7 +191,7 @@ impl World {
             life: router.process.life,
             token,
             op,
-            not_after: router.redis_now(begun).plus(COMMAND_TIMEOUT_US),
+            not_after: router.not_after(begun),
             epoch: router.epoch,
             jitter: u16::try_from(self.dice.below(65_536)).unwrap_or(0),
         };
@@ -216,13 +214,14 @@ impl World {
             }
             Err(StoreFailure::TooLate(redis_now, op)) if !call.late => {
                 call.late = true;
-                router.learn(begun, now, redis_now);
+                router.learn(now, redis_now);
                 self.send_request(n, token, *op, begun);
             }
             Ok((redis_now, said)) => {
-                router.learn(begun, now, redis_now);
+                router.learn(now, redis_now);
                 if let Some(call) = router.calls.remove(&token) {
-                    self.finish(n, call.then, Ok((redis_now, said)));
+                    let asked = call.sent_at;
+                    self.finish(n, call.then, Ok((Told { redis_now, asked }, said)));
                 }
             }
             Err(_) => {
@@ -263,18 +262,18 @@ impl World {
     }
 
     /// What a reply means.
-    fn finish(&mut self, n: usize, then: Then, result: Result<(Micros, Said), ()>) {
+    fn finish(&mut self, n: usize, then: Then, result: Result<(Told, Said), ()>) {
         match then {
             Then::Apply { slot, origins } => {
                 let applied = match result {
-                    Ok((now, Said::Applied(applied))) => Ok((now, applied)),
+                    Ok((told, Said::Applied(applied))) => Ok((told, applied)),
                     _ => Err(()),
                 };
                 self.applied(n, (slot, origins), applied);
             }
             Then::Due { slot } => {
-                if let Ok((_, Said::Due { claimed, leaving, .. })) = result
-                    && !self.follow_up(n, slot, claimed)
+                if let Ok((told, Said::Due { claimed, leaving, .. })) = result
+                    && !self.follow_up(n, slot, told, claimed)
                     && leaving > 0
                 {
                     self.wake_drain(n, slot);

@@ -27,10 +27,14 @@ pub(super) struct Keeper {
     last: Incarnation,
     /// The store's epoch; 0 before it is known.
     epoch: u32,
-    asked: BTreeMap<u64, u64>,
+    /// Requests without a reply: when they were sent, and the shard that they publish.
+    asked: BTreeMap<u64, (u64, Option<usize>)>,
     requests: u64,
     due: u64,
-    placed: bool,
+    /// Where this link's router says that the edge should consume.
+    placed: Option<usize>,
+    /// Where the last request said that it does.
+    named: Option<usize>,
 }
 
 /// What a reply means for the rest of the edge.
@@ -38,6 +42,8 @@ pub(super) struct Keeper {
 pub(super) enum Effect {
     /// Redis time was read after the first moment, and the lease is held until the second.
     Held(u64, u64),
+    /// Routers were told to send there.
+    Published(usize),
     Taken(Incarnation),
     Renewed,
     EpochChanged,
@@ -48,7 +54,7 @@ impl Keeper {
     /// A link begins.
     pub(super) fn hello(&mut self) -> Hello {
         self.asked.clear();
-        self.placed = false;
+        self.placed = None;
         Hello {
             incarnation: self.incarnation,
             process: self.process,
@@ -56,23 +62,24 @@ impl Keeper {
     }
 
     /// The router said where to consume.
-    pub(super) fn placed(&mut self) {
-        self.placed = true;
+    pub(super) fn placed(&mut self, shard: usize) {
+        self.placed = Some(shard);
         self.due = 0;
     }
 
-    /// What is due.
-    pub(super) fn due(&mut self, mono: u64, fresh: bool, floor: Version) -> Option<Up> {
-        if !self.placed || mono < self.due {
-            return None;
-        }
+    /// What is due. A renewal names the shard that is proven, and is due at once if that is another than before; a
+    /// life is taken only where this link's router says.
+    pub(super) fn due(&mut self, mono: u64, proven: Option<usize>, floor: Version) -> Option<Up> {
+        let placed = self.placed?;
         let begins = self.incarnation.0 == 0;
-        if begins && (!fresh || !self.asked.is_empty()) {
+        let moved = !begins && proven.is_some() && proven != self.named;
+        if mono < self.due && !moved || begins && (proven != Some(placed) || !self.asked.is_empty()) {
             return None;
         }
         self.requests += 1;
         let request = LEASE_REQUESTS | self.requests;
-        self.asked.insert(request, mono);
+        self.asked.insert(request, (mono, proven));
+        self.named = proven.or(self.named);
         self.due = mono + RENEW_US;
         let (incarnation, last) = (self.incarnation, self.last);
         Some(if begins {
@@ -82,6 +89,7 @@ impl Keeper {
                 request,
                 incarnation,
                 floor,
+                shard: proven,
             }
         })
     }
@@ -94,7 +102,7 @@ impl Keeper {
         lease_us: u64,
         epoch: u32,
     ) -> Vec<Effect> {
-        let Some(sent) = self.answered(request) else {
+        let Some((sent, shard)) = self.answered(request) else {
             return Vec::new();
         };
         let begins = self.incarnation.0 == 0;
@@ -102,6 +110,7 @@ impl Keeper {
             return Vec::new();
         }
         let mut effects = vec![Effect::Held(sent, sent + lease_us.saturating_sub(MARGIN_US))];
+        effects.extend(shard.map(Effect::Published));
         if begins {
             (self.incarnation, self.last) = (incarnation, incarnation);
             if self.epoch > 0 && self.epoch != epoch {
@@ -139,11 +148,11 @@ impl Keeper {
 
     /// Whether a reply is overdue.
     pub(super) fn is_unanswered(&self, mono: u64) -> bool {
-        let late = |sent: &u64| mono.saturating_sub(*sent) >= REPLY_TIMEOUT_US;
+        let late = |(sent, _): &(u64, Option<usize>)| mono.saturating_sub(*sent) >= REPLY_TIMEOUT_US;
         self.asked.values().next().is_some_and(late)
     }
 
-    fn answered(&mut self, request: u64) -> Option<u64> {
+    fn answered(&mut self, request: u64) -> Option<(u64, Option<usize>)> {
         let sent = self.asked.remove(&request)?;
         self.asked.retain(|other, _| *other > request);
         Some(sent)

@@ -95,7 +95,7 @@ impl World {
         }
         let mono = self.edges[n].mono(self.schedule.now());
         match item {
-            Down::Placement { link } => self.placed(n, link),
+            Down::Placement { link, shard } => self.placed(n, link, shard),
             Down::Lease {
                 request,
                 incarnation,
@@ -138,17 +138,13 @@ impl World {
         self.send_up(n, Up::Goodbye { incarnation });
     }
 
-    fn placed(&mut self, n: usize, link: u64) {
+    fn placed(&mut self, n: usize, link: u64, shard: usize) {
         let edge = &mut self.edges[n];
-        edge.keeper.placed();
+        edge.keeper.placed(shard);
         if let Some(state) = &mut edge.link {
             state.open = true;
         }
-        if edge.consumer.offsets.is_none() && edge.consumer.first_link == 0 {
-            edge.consumer.first_link = link;
-            let us = self.dice.between(20, 400) * MS;
-            self.plan_edge(n, us, EdgeEvent::ConsumerOpen);
-        }
+        self.place_was_told(n, shard, link);
         self.edge_input(n, Input::LinkUp);
     }
 
@@ -160,6 +156,7 @@ impl World {
                 }
                 self.edges[n].lease_until = until;
             }
+            Effect::Published(shard) => self.place_was_published(n, shard),
             Effect::Taken(incarnation) => self.edge_input(n, Input::IncarnationTaken(incarnation)),
             Effect::Renewed => self.edge_input(n, Input::LeaseRenewed),
             Effect::EpochChanged => self.edge_input(n, Input::EpochChanged),
@@ -180,8 +177,8 @@ impl World {
         if silent || edge.keeper.is_unanswered(mono) {
             return self.unlink(n, link.wire);
         }
-        let (fresh, floor) = (edge.is_fresh(now), edge.machine.floor());
-        if let Some(item) = edge.keeper.due(mono, fresh, floor) {
+        let (proven, floor) = (edge.places.proven(now), edge.machine.floor());
+        if let Some(item) = edge.keeper.due(mono, proven, floor) {
             self.send_up(n, item);
         }
     }

@@ -20,12 +20,20 @@ const WRITE_TIMEOUT_US: u64 = 10 * SECOND;
 pub(super) struct Socket {
     pub(super) charger: usize,
     pub(super) connection: u64,
-    mailbox: VecDeque<(CommandId, u64)>,
+    mailbox: VecDeque<Mail>,
     /// The CALL without answer, and its number.
     outstanding: Option<(CommandId, u64)>,
     /// What the socket took and did not pass on yet.
     flushing: Option<CommandId>,
     closing: bool,
+}
+
+/// A CALL to be written.
+#[derive(Debug, Clone, Copy)]
+struct Mail {
+    id: CommandId,
+    attempt: u32,
+    timeout_us: u64,
 }
 
 impl World {
@@ -72,7 +80,7 @@ impl World {
             return;
         };
         let charge_point = self.charge_points[state.charger].clone();
-        for (id, _) in std::mem::take(&mut state.mailbox) {
+        for Mail { id, .. } in std::mem::take(&mut state.mailbox) {
             let (charge_point, socket) = (charge_point.clone(), domain::edge::Socket(socket));
             self.edge_input(
                 n,
@@ -91,7 +99,8 @@ impl World {
             charge_point,
             socket,
             id,
-            answer_timeout_us,
+            answer_timeout_us: timeout_us,
+            terms,
             ..
         } = write;
         let Some(state) = self.edges[n].sockets.get_mut(&socket.0) else {
@@ -101,7 +110,11 @@ impl World {
                 id,
             });
         };
-        state.mailbox.push_back((id, answer_timeout_us));
+        state.mailbox.push_back(Mail {
+            id,
+            attempt: terms.attempt,
+            timeout_us,
+        });
         let us = if self.dice.chance(900) {
             0
         } else {
@@ -121,12 +134,13 @@ impl World {
         if state.closing || state.flushing.is_some() {
             return;
         }
-        let Some((id, timeout_us)) = state.mailbox.pop_front() else {
+        let Some(mail) = state.mailbox.pop_front() else {
             return;
         };
+        let id = mail.id;
         let (free, charger) = (state.outstanding.is_none(), state.charger);
         if free && edge.machine.may_write(id, edge.time(now)) {
-            self.write(n, socket, id, timeout_us);
+            self.write(n, socket, mail);
         } else {
             let charge_point = self.charge_points[charger].clone();
             let socket = domain::edge::Socket(socket);
@@ -143,7 +157,12 @@ impl World {
     }
 
     /// Bytes leave.
-    fn write(&mut self, n: usize, socket: u64, id: CommandId, timeout_us: u64) {
+    fn write(&mut self, n: usize, socket: u64, mail: Mail) {
+        let Mail {
+            id,
+            attempt,
+            timeout_us,
+        } = mail;
         let (now, number) = (self.schedule.now(), self.new_name());
         let Some(state) = self.edges[n].sockets.get_mut(&socket) else {
             return;
@@ -159,6 +178,7 @@ impl World {
             socket,
             at: self.redis_now(),
             moment: now,
+            attempt,
             timeout_us,
         };
         self.trace.mix(number);

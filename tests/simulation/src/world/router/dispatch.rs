@@ -4,25 +4,22 @@ use std::rc::Rc;
 
 use domain::command::Route;
 use domain::delivery::{Event, EventKind};
-use domain::dispatch::{self, Consumes, Input, Lease, Step};
+use domain::dispatch::{self, Input, Step};
 use domain::edge::RoutedCommand;
 use domain::ids::{CommandId, DispatchNumber, Incarnation, Nonce};
 use domain::slot::{Claimed, EventInput};
 
 use super::super::World;
-use super::super::event::{MaybeLease, ShardRecord};
-use super::super::kafka::Content;
+use super::super::event::ShardRecord;
+use super::super::kafka::{Content, place_of};
 use super::super::store::Op;
+use super::told::{LeaseView, Told};
 use super::{Origin, Reporting, Then};
-use crate::plan::{MS, Point};
-
-/// How old a lease may be, and one that says that a life is not there.
-const MAX_AGE_US: u64 = 250 * MS;
-const MAX_AGE_OF_ABSENCE_US: u64 = 20 * MS;
+use crate::plan::Point;
 
 impl World {
     /// A dispatch begins: the pod's lease is read.
-    pub(super) fn dispatch(&mut self, n: usize, claimed: Claimed) {
+    pub(super) fn dispatch(&mut self, n: usize, told: Told, claimed: Claimed) {
         let Some(route) = claimed.command.progress.route.clone() else {
             return;
         };
@@ -30,37 +27,28 @@ impl World {
             return;
         };
         match self.cached_lease(n, pod, route.incarnation) {
-            Some(lease) => self.dispatch_by(n, &claimed, lease),
+            Some(view) => self.dispatch_by(n, (told, &claimed), view),
             None => {
-                let (begun, claimed) = (self.schedule.now(), Box::new(claimed));
+                let (begun, claimed) = (self.schedule.now(), Box::new((told, claimed)));
                 self.ask(n, Op::Lease(pod), Then::LeaseFor { pod, begun, claimed });
             }
         }
     }
 
-    /// The lease as it was read of late; none if it must be read.
-    pub(super) fn cached_lease(&self, n: usize, pod: usize, incarnation: Incarnation) -> Option<MaybeLease> {
-        let cached = &self.routers[n].leases[pod];
-        let there = |l: &Lease| l.incarnation == incarnation && !l.suspect && !l.draining;
-        let max_age = if cached.value.as_ref().is_some_and(there) {
-            MAX_AGE_US
-        } else {
-            MAX_AGE_OF_ABSENCE_US
-        };
-        cached
-            .is_fresh(self.schedule.now(), max_age)
-            .then(|| cached.value.clone())
-    }
-
-    /// The lease was read.
-    pub(super) fn dispatch_by(&mut self, n: usize, claimed: &Claimed, lease: MaybeLease) {
+    /// The lease was read. What is left of the claim is found by the time that came with it, what is left of the
+    /// lease by the time that came with that.
+    pub(super) fn dispatch_by(&mut self, n: usize, (told, claimed): (Told, &Claimed), view: LeaseView) {
         let command = &claimed.command;
         let Some(route) = command.progress.route.clone() else {
             return;
         };
-        let now = self.routers[n].redis_now(self.schedule.now());
+        let here = self.schedule.now();
+        let (now, left) = (
+            view.told.latest(here),
+            command.progress.timer.0.saturating_sub(told.latest(here).0),
+        );
         let (id, dispatch) = (command.request.id, command.progress.dispatch);
-        match dispatch::step(&route, command.progress.timer, now, Input::LeaseRead(lease)) {
+        match dispatch::step(&route, now.plus(left), now, Input::LeaseRead(view.lease)) {
             Step::Produce(place) => {
                 let real_now = self.redis_now();
                 self.judge.dispatched(claimed, real_now);
@@ -68,7 +56,8 @@ impl World {
                 self.routers[n]
                     .reports
                     .insert(token, Reporting::Dispatch { id, route, dispatch });
-                self.produce(n, token, content(claimed, &place));
+                let place = place_of(&place, self.plan.edges);
+                self.produce(n, token, content(claimed, place));
                 self.router_dies_at(n, Point::AfterProduce);
             }
             Step::GiveBack(_) => self.give_back(n, id, &route, dispatch),
@@ -120,7 +109,7 @@ impl World {
 }
 
 /// The record of a claim.
-fn content(claimed: &Claimed, place: &Consumes) -> Content {
+fn content(claimed: &Claimed, place: usize) -> Content {
     let (request, progress) = (&claimed.command.request, &claimed.command.progress);
     let (incarnation, version) = progress
         .route
@@ -140,7 +129,6 @@ fn content(claimed: &Claimed, place: &Consumes) -> Content {
         attempt: progress.attempts + 1,
         answer_timeout_us: request.answer_timeout_us,
     };
-    let edge = usize::try_from(place.normal / 2).unwrap_or(0);
     let record = ShardRecord::Command(Rc::new((incarnation, routed)));
-    Content::Shard(edge, request.priority.lane(), record)
+    Content::Shard(place, request.priority.lane(), record)
 }

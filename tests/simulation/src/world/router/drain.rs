@@ -9,9 +9,10 @@ use domain::ids::ChargePointId;
 use domain::slot::{Note, OutboxEntry, OutboxKind};
 
 use super::super::World;
-use super::super::event::{MaybeLease, ShardRecord};
-use super::super::kafka::Content;
+use super::super::event::ShardRecord;
+use super::super::kafka::{Content, place_of};
 use super::super::store::{Op, Said};
+use super::told::LeaseView;
 use super::{Chain, Reporting, Then};
 use crate::plan::Point;
 
@@ -112,7 +113,7 @@ impl World {
             return;
         };
         match self.cached_lease(n, pod, note.1.incarnation) {
-            Some(lease) => self.send_note_by(n, slot, &note, Some(lease)),
+            Some(view) => self.send_note_by(n, slot, &note, Some(view)),
             None => {
                 let begun = self.schedule.now();
                 self.ask(
@@ -135,23 +136,26 @@ impl World {
         n: usize,
         slot: usize,
         note: &Rc<(ChargePointId, Note)>,
-        lease: Option<MaybeLease>,
+        view: Option<LeaseView>,
     ) {
-        let Some(lease) = lease else {
+        let Some(view) = view else {
             return self.one_less(n, slot);
         };
-        let now = self.routers[n].redis_now(self.schedule.now());
-        let live = lease.filter(|l| l.incarnation == note.1.incarnation && l.expires > now);
+        // By the time that came with the record: a lease that held then may have been renewed since.
+        let now = view.told.redis_now;
+        let live = view
+            .lease
+            .filter(|l| l.incarnation == note.1.incarnation && l.expires > now);
         let Some(lease) = live else {
             let name = (note.0.clone(), note.1.name());
             self.routers[n].drains[slot].dead.push(name);
             return self.one_less(n, slot);
         };
-        let edge = usize::try_from(lease.consumes.normal / 2).unwrap_or(0);
+        let place = place_of(&lease.consumes, self.plan.edges);
         let token = self.routers[n].token();
         self.routers[n].reports.insert(token, Reporting::Note { slot });
         let record = ShardRecord::Note(Rc::clone(note));
-        self.produce(n, token, Content::Shard(edge, Lane::Urgent, record));
+        self.produce(n, token, Content::Shard(place, Lane::Urgent, record));
     }
 
     /// A note was sent, or not: it stays until its edge confirms it.

@@ -9,6 +9,7 @@ use domain::slot::{Applied, Claimed, EventInput, Registration};
 use super::super::World;
 use super::super::event::{Down, RouterEvent, Up};
 use super::super::store::{Held, Op};
+use super::told::Told;
 use super::{Join, Origin, Then};
 use crate::plan::MS;
 
@@ -20,38 +21,39 @@ const UNREGISTER_TRIES: u32 = 5;
 impl World {
     /// An edge says something over a link.
     pub(super) fn up_item(&mut self, n: usize, wire: u64, item: Up) {
-        let now = self.schedule.now();
         let Some(session) = self.routers[n].wires.get_mut(&wire).filter(|s| !s.broken) else {
             return;
         };
-        session.last_heard = now;
+        session.last_heard = self.schedule.now();
         session.working += 1;
-        let (edge, process) = (session.edge, session.process);
+        let (edge, process, shard) = (session.edge, session.process, session.shard);
         let pod = self.pod_of(edge);
+        let take = |last| Op::Take {
+            pod,
+            last,
+            process,
+            shard,
+        };
         match item {
-            Up::Take { request, last } => {
-                let op = Op::Take { pod, last, process };
-                self.ask(n, op, Then::Take { wire, request });
-            }
+            Up::Take { request, last } => self.ask(n, take(last), Then::Take { wire, request }),
             Up::Renew {
                 request,
                 incarnation,
                 floor,
+                shard,
             } => {
+                let then = Then::RenewLease {
+                    wire,
+                    request,
+                    incarnation,
+                };
                 let op = Op::RenewLease {
                     pod,
                     incarnation,
                     floor,
+                    shard,
                 };
-                self.ask(
-                    n,
-                    op,
-                    Then::RenewLease {
-                        wire,
-                        request,
-                        incarnation,
-                    },
-                );
+                self.ask(n, op, then);
             }
             Up::Goodbye { incarnation } => {
                 self.ask(n, Op::Draining(pod, incarnation), Then::Nothing);
@@ -209,20 +211,20 @@ impl World {
         join: u64,
         slot: usize,
         charge_points: Vec<ChargePointId>,
-        result: Result<(Micros, Vec<bool>, Vec<Claimed>), ()>,
+        result: Result<(Told, Vec<bool>, Vec<Claimed>), ()>,
     ) {
         let Some(mut open) = self.routers[n].joins.remove(&join) else {
             return;
         };
         open.left -= 1;
         match result {
-            Ok((_, current, claimed)) => {
+            Ok((told, current, claimed)) => {
                 let lost = charge_points
                     .into_iter()
                     .zip(current)
                     .filter(|(_, current)| !current);
                 open.lost.extend(lost.map(|(charge_point, _)| charge_point));
-                if self.follow_up(n, slot, claimed) {
+                if self.follow_up(n, slot, told, claimed) {
                     return;
                 }
             }

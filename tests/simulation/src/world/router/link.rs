@@ -3,7 +3,7 @@
 use domain::command::Lane;
 use domain::ids::{Incarnation, LinkNumber, Micros};
 
-use super::super::event::{Cached, Down, EdgeEvent, Event, Hello, RouterEvent, ShardRecord};
+use super::super::event::{Down, EdgeEvent, Event, Hello, RouterEvent, ShardRecord};
 use super::super::kafka::Content;
 use super::super::net::Stream;
 use super::super::store::Op;
@@ -23,6 +23,8 @@ pub(crate) struct Session {
     edge_life: u32,
     link: LinkNumber,
     pub(super) process: u64,
+    /// Where the edge was told to consume: canaries go there.
+    pub(super) shard: usize,
     /// The life that the edge lives as far as this link knows.
     incarnation: Incarnation,
     /// Items that are being handled.
@@ -39,6 +41,7 @@ impl World {
             edge_life: self.edges[edge].process.life,
             link: LinkNumber(0),
             process: hello.process,
+            shard: 0,
             incarnation: hello.incarnation,
             working: 1,
             broken: false,
@@ -51,11 +54,14 @@ impl World {
 
     pub(super) fn greeted(&mut self, n: usize, wire: u64, edge: usize, link: LinkNumber, now: Micros) {
         let pod = self.pod_of(edge);
-        self.routers[n].leases[pod] = Cached::default();
+        self.routers[n].leases[pod] = None;
+        let shard = self.shards[n][pod];
         if let Some(session) = self.routers[n].wires.get_mut(&wire) {
             session.link = link;
+            session.shard = shard;
         }
-        self.answer_link(n, wire, Some((Down::Placement { link: link.0 }, now)));
+        let down = Down::Placement { link: link.0, shard };
+        self.answer_link(n, wire, Some((down, now)));
         self.plan_router(n, 0, RouterEvent::Canary { wire });
     }
 
@@ -69,9 +75,10 @@ impl World {
         let Some(session) = self.routers[n].wires.get(&wire).filter(|s| !s.broken) else {
             return;
         };
-        let (pod, link) = (self.pod_of(session.edge), session.link.0);
+        let (link, shard) = (session.link.0, session.shard);
+        let place = shard * self.plan.edges + self.pod_of(session.edge);
         for lane in Lane::ALL {
-            self.produce(n, 0, Content::Shard(pod, lane, ShardRecord::Canary { link }));
+            self.produce(n, 0, Content::Shard(place, lane, ShardRecord::Canary { link }));
         }
         self.plan_router(n, CANARY_US, RouterEvent::Canary { wire });
     }
@@ -86,7 +93,7 @@ impl World {
     pub(super) fn forget_lease(&mut self, n: usize, wire: u64) {
         if let Some(edge) = self.routers[n].wires.get(&wire).map(|s| s.edge) {
             let pod = self.pod_of(edge);
-            self.routers[n].leases[pod] = Cached::default();
+            self.routers[n].leases[pod] = None;
         }
     }
 
@@ -131,7 +138,7 @@ impl World {
         };
         let (pod, incarnation, link) = (self.pod_of(session.edge), session.incarnation, session.link);
         self.routers[n].wires.remove(&wire);
-        self.routers[n].leases[pod] = Cached::default();
+        self.routers[n].leases[pod] = None;
         if incarnation.0 > 0 && link.0 > 0 {
             self.ask(n, Op::Suspect(pod, incarnation, link), Then::Nothing);
         }

@@ -8,6 +8,8 @@ use domain::edge::Item;
 use domain::ids::{ChargePointId, CommandId, DispatchNumber, Incarnation, Nonce, Version};
 use domain::slot::{Claimed, Note, OutboxEntry, Registration};
 
+use super::told::Told;
+
 /// A request without a reply.
 pub(in crate::world) struct Call {
     pub(in crate::world) sent_at: u64,
@@ -54,7 +56,7 @@ pub(in crate::world) enum Then {
     LeaseFor {
         pod: usize,
         begun: u64,
-        claimed: Box<Claimed>,
+        claimed: Box<(Told, Claimed)>,
     },
     LeaseForNote {
         pod: usize,

@@ -7,14 +7,15 @@ use domain::ids::{ChargePointId, CommandId, Incarnation, Micros, Sequence, Slot}
 use domain::slot::{AcceptReply, Applied, EventInput, RegisterReply, Registration};
 
 use super::super::client::Outcome;
-use super::super::event::{Cached, Down, MaybeLease};
+use super::super::event::{Cached, Down};
 use super::super::store::{Op, RenewReply, Said, TakeReply};
 use super::super::{EPOCH_US, World};
+use super::told::{LeaseView, Told};
 use super::{Origin, Then};
 use crate::plan::{MS, Point};
 
 /// A reply of the store with its time, or none.
-pub(super) type Answered = Result<(Micros, Said), ()>;
+pub(super) type Answered = Result<(Told, Said), ()>;
 
 impl World {
     pub(super) fn finish_other(&mut self, n: usize, then: Then, result: Answered) {
@@ -52,15 +53,15 @@ impl World {
                 charge_points,
             } => {
                 let result = match result {
-                    Ok((now, Said::Renewed(current, claimed))) => Ok((now, current, claimed)),
+                    Ok((told, Said::Renewed(current, claimed))) => Ok((told, current, claimed)),
                     _ => Err(()),
                 };
                 self.renewed(n, join, slot, charge_points, result);
             }
             Then::LeaseFor { pod, begun, claimed } => {
                 // Without the lease nothing is known of the pod: the claim's lease returns the command.
-                if let Some(lease) = self.lease_was_read(n, pod, begun, result) {
-                    self.dispatch_by(n, &claimed, lease);
+                if let Some(view) = self.lease_was_read(n, pod, begun, result) {
+                    self.dispatch_by(n, (claimed.0, &claimed.1), view);
                 }
             }
             Then::LeaseForNote {
@@ -69,11 +70,11 @@ impl World {
                 slot,
                 note,
             } => {
-                let lease = self.lease_was_read(n, pod, begun, result);
-                self.send_note_by(n, slot, &note, lease);
+                let view = self.lease_was_read(n, pod, begun, result);
+                self.send_note_by(n, slot, &note, view);
             }
             Then::Link { wire, edge } => match result {
-                Ok((now, Said::Linked(link))) => self.greeted(n, wire, edge, link, now),
+                Ok((told, Said::Linked(link))) => self.greeted(n, wire, edge, link, told.redis_now),
                 _ => self.refuse_link(n, wire, edge),
             },
             Then::Take { wire, request } => self.taken(n, wire, request, &result),
@@ -104,7 +105,7 @@ impl World {
         (charge_point, sequence): (ChargePointId, Sequence),
         result: Answered,
     ) {
-        let Ok((now, Said::Registered(reply))) = result else {
+        let Ok((told, Said::Registered(reply))) = result else {
             return self.register_failed(n, wire, charge_point);
         };
         let slot = self.redis.data.slot_of(&charge_point);
@@ -126,22 +127,20 @@ impl World {
                 (input, Vec::new())
             }
         };
-        if !self.follow_up(n, slot, claimed) {
-            self.answer_link(n, wire, Some((Down::Input(input), now)));
+        if !self.follow_up(n, slot, told, claimed) {
+            self.answer_link(n, wire, Some((Down::Input(input), told.redis_now)));
         }
     }
 
     /// A lease was read, or not; it is kept for a while.
-    fn lease_was_read(&mut self, n: usize, pod: usize, begun: u64, result: Answered) -> Option<MaybeLease> {
-        let Ok((_, Said::Lease(value))) = result else {
+    fn lease_was_read(&mut self, n: usize, pod: usize, begun: u64, result: Answered) -> Option<LeaseView> {
+        let Ok((told, Said::Lease(lease))) = result else {
             return None;
         };
-        let read_at = Some(begun);
-        self.routers[n].leases[pod] = Cached {
-            read_at,
-            value: value.clone(),
-        };
-        Some(value)
+        let told = Told { asked: begun, ..told };
+        let view = LeaseView { lease, told };
+        self.routers[n].leases[pod] = Some(view.clone());
+        Some(view)
     }
 
     /// A client's command.
@@ -164,9 +163,9 @@ impl World {
 
     fn accepted(&mut self, n: usize, (call, round): (usize, u32), id: CommandId, result: Answered) {
         let outcome = match result {
-            Ok((_, Said::Accepted(AcceptReply::Accepted { claimed, .. }))) => {
+            Ok((told, Said::Accepted(AcceptReply::Accepted { claimed, .. }))) => {
                 let slot = self.redis.data.slot_of_id(id);
-                if self.follow_up(n, slot, claimed) || self.router_dies_at(n, Point::BeforeAccepted) {
+                if self.follow_up(n, slot, told, claimed) || self.router_dies_at(n, Point::BeforeAccepted) {
                     return;
                 }
                 Outcome::Accepted(id)
@@ -219,11 +218,11 @@ impl World {
 
     fn taken(&mut self, n: usize, wire: u64, request: u64, result: &Answered) {
         let down = match *result {
-            Ok((now, Said::Taken(TakeReply::Taken(incarnation, expires)))) => {
+            Ok((Told { redis_now: now, .. }, Said::Taken(TakeReply::Taken(incarnation, expires)))) => {
                 self.now_lives(n, wire, incarnation);
                 (self.lease_down(n, request, incarnation, (expires, now)), now)
             }
-            Ok((now, Said::Taken(TakeReply::Superseded))) => {
+            Ok((Told { redis_now: now, .. }, Said::Taken(TakeReply::Superseded))) => {
                 let superseded = true;
                 (Down::LeaseRefused { request, superseded }, now)
             }
@@ -241,11 +240,11 @@ impl World {
         result: &Answered,
     ) {
         let down = match *result {
-            Ok((now, Said::LeaseRenewed(RenewReply::Renewed(expires)))) => {
+            Ok((Told { redis_now: now, .. }, Said::LeaseRenewed(RenewReply::Renewed(expires)))) => {
                 self.now_lives(n, wire, incarnation);
                 (self.lease_down(n, request, incarnation, (expires, now)), now)
             }
-            Ok((now, Said::LeaseRenewed(reply))) => {
+            Ok((Told { redis_now: now, .. }, Said::LeaseRenewed(reply))) => {
                 let superseded = matches!(reply, RenewReply::Superseded);
                 (Down::LeaseRefused { request, superseded }, now)
             }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use domain::ids::Micros;
 use domain::slot::{Applied, Claimed, EventInput};
 
 use super::super::World;
 use super::super::store::Op;
 use super::pending::{Origin, Then};
+use super::told::Told;
 use crate::plan::Point;
 
 /// Events of one call to the store.
@@ -44,20 +44,20 @@ impl World {
         &mut self,
         n: usize,
         (slot, origins): (usize, Vec<Origin>),
-        result: Result<(Micros, Vec<Applied>), ()>,
+        result: Result<(Told, Vec<Applied>), ()>,
     ) {
         self.routers[n].slots[slot].busy = false;
         match result {
-            Ok((redis_now, mut applied)) => {
+            Ok((told, mut applied)) => {
                 let claimed = applied
                     .iter_mut()
                     .flat_map(|a| std::mem::take(&mut a.claimed))
                     .collect();
-                if self.follow_up(n, slot, claimed) || self.router_dies_at(n, Point::BeforeReply) {
+                if self.follow_up(n, slot, told, claimed) || self.router_dies_at(n, Point::BeforeReply) {
                     return;
                 }
                 for (origin, applied) in origins.into_iter().zip(applied) {
-                    self.tell_origin(n, origin, Some((redis_now, applied)));
+                    self.tell_origin(n, origin, Some((told.redis_now, applied)));
                 }
             }
             Err(()) => {
@@ -71,12 +71,12 @@ impl World {
 
     /// What every reply about a slot asks for: its claims are dispatched, its outbox is looked at. True if the
     /// router died of it.
-    pub(super) fn follow_up(&mut self, n: usize, slot: usize, claimed: Vec<Claimed>) -> bool {
+    pub(super) fn follow_up(&mut self, n: usize, slot: usize, told: Told, claimed: Vec<Claimed>) -> bool {
         if !claimed.is_empty() && self.router_dies_at(n, Point::AfterClaim) {
             return true;
         }
         for one in claimed {
-            self.dispatch(n, one);
+            self.dispatch(n, told, one);
             if !self.routers[n].process.up {
                 return true;
             }

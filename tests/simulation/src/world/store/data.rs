@@ -19,6 +19,8 @@ const DRAIN_LEASE_US: u64 = 5 * SECOND / 2;
 pub(crate) struct Data {
     pub(crate) slots: Vec<SlotModel>,
     pub(super) pods: Vec<Pod>,
+    /// How often a request that came late changed the place of a life to one that it does not consume.
+    pub(crate) places_taken_back: u32,
     /// Who drains a slot, and until when.
     drains: Vec<(u64, Micros)>,
 }
@@ -50,11 +52,13 @@ pub(crate) enum Op {
         pod: usize,
         last: Incarnation,
         process: u64,
+        shard: usize,
     },
     RenewLease {
         pod: usize,
         incarnation: Incarnation,
         floor: Version,
+        shard: Option<usize>,
     },
     Suspect(usize, Incarnation, LinkNumber),
     Draining(usize, Incarnation),
@@ -100,6 +104,7 @@ impl Data {
                 .map(|_| SlotModel::new(plan.settings.clone()))
                 .collect(),
             pods: vec![Pod::default(); plan.edges],
+            places_taken_back: 0,
             drains: vec![(0, Micros(0)); usize::from(plan.slots)],
         }
     }

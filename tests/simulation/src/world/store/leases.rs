@@ -1,7 +1,8 @@
 //! The pods' leases, as the scripts of the store keep them.
 
 use domain::dispatch::{Consumes, Lease};
-use domain::ids::{Incarnation, LinkNumber, Micros, PodId, Version, grown};
+use domain::ids::{Incarnation, LinkNumber, Micros, PodId, Shard, Version, grown};
+use domain::topics::shard_topic;
 
 use super::data::{Data, Op};
 use super::said::Said;
@@ -16,6 +17,8 @@ pub(crate) struct Pod {
     draining: bool,
     floor: Version,
     process: u64,
+    /// Where it consumes.
+    shard: u32,
 }
 
 /// What taking a life is answered.
@@ -95,27 +98,55 @@ impl Data {
                 record.suspect &= record.incarnation != incarnation;
                 Said::Linked(record.link)
             }
-            Op::Take { pod, last, process } => {
-                Said::Taken(self.pods[pod].take(last, process, (now, lease_us)))
+            Op::Take {
+                pod,
+                last,
+                process,
+                shard,
+            } => {
+                let record = &mut self.pods[pod];
+                let before = (record.incarnation, record.shard);
+                let reply = record.take(last, process, (now, lease_us));
+                if matches!(reply, TakeReply::Taken(..)) {
+                    record.shard = u32::try_from(shard).unwrap_or(0);
+                }
+                let again = before.0 == record.incarnation;
+                self.places_taken_back += u32::from(again && before.1 != record.shard);
+                Said::Taken(reply)
             }
             Op::RenewLease {
                 pod,
                 incarnation,
                 floor,
-            } => Said::LeaseRenewed(self.pods[pod].renew(incarnation, floor, (now, lease_us))),
+                shard,
+            } => {
+                let reply = self.pods[pod].renew(incarnation, floor, (now, lease_us));
+                if let (RenewReply::Renewed(_), Some(shard)) = (reply, shard) {
+                    self.pods[pod].shard = u32::try_from(shard).unwrap_or(0);
+                }
+                Said::LeaseRenewed(reply)
+            }
+            Op::Lease(pod) => Said::Lease(self.lease(pod)),
+            Op::Leases => Said::Leases((0..self.pods.len()).filter_map(|pod| self.lease(pod)).collect()),
+            ref mark => Said::Done(self.mark(mark)),
+        }
+    }
+
+    /// Marks a life; whether it is marked.
+    fn mark(&mut self, op: &Op) -> bool {
+        match *op {
             Op::Suspect(pod, incarnation, link) => {
                 let record = &mut self.pods[pod];
                 let marked = record.incarnation == incarnation && record.link == link;
                 record.suspect |= marked;
-                Said::Done(marked)
+                marked
             }
             Op::Draining(pod, incarnation) => {
                 let record = &mut self.pods[pod];
                 record.draining |= record.incarnation == incarnation;
-                Said::Done(record.draining)
+                record.draining
             }
-            Op::Lease(pod) => Said::Lease(self.lease(pod)),
-            _ => Said::Leases((0..self.pods.len()).filter_map(|pod| self.lease(pod)).collect()),
+            _ => false,
         }
     }
 
@@ -131,7 +162,7 @@ impl Data {
             suspect: record.suspect,
             draining: record.draining,
             consumes: Consumes {
-                topic: "commands-down-shard-0".into(),
+                topic: shard_topic(Shard(record.shard)),
                 normal: 2 * place,
                 urgent: 2 * place + 1,
             },
