@@ -1,5 +1,7 @@
-//! The last dump of Redis, as far as judges use it: open commands, timers, devices and idempotency keys. Leaves out
-//! everything else that lies there.
+//! The last dump of Redis, as far as judges use it: commands, timers, queues, devices, pods and idempotency keys.
+//! Leaves out everything else that lies there, and what the packed form of an ended command holds.
+
+mod value;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -8,22 +10,52 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::ReadError;
+use crate::event::State;
 use crate::read::{DUMP, state};
 use crate::symbols::{Sym, Symbols};
 
 /// What the store held at the end.
 #[derive(Debug, Default)]
 pub struct Dump {
-    /// Open commands, each with its slot.
-    pub open: Vec<(Sym, Sym)>,
-    /// The timers of each slot.
-    pub timers: HashMap<Sym, Vec<Sym>>,
-    /// Each charger's registration.
+    /// Open commands.
+    pub open: Vec<Open>,
+    /// Ended ones, each with its slot and how long it is kept, in milliseconds; negative for ever.
+    pub ended: HashMap<Sym, (Sym, i64)>,
+    /// The timers of each slot: what for, and when.
+    pub timers: HashMap<Sym, Vec<(Sym, Option<u64>)>>,
+    /// Each charger's queue, with its slot.
+    pub queues: HashMap<(Sym, Sym), Vec<Sym>>,
+    /// Each charger's registration, with its slot.
     pub devices: HashMap<Sym, Device>,
+    /// The pods' leases: when they end.
+    pub pods: HashMap<Sym, u64>,
     /// Idempotency keys, as `<charger>:<key>`.
     pub keys: HashSet<String>,
     /// How many keys of Redis the dump holds.
     pub size: usize,
+}
+
+/// An open command, as it lies there.
+#[derive(Debug, Clone, Copy)]
+pub struct Open {
+    /// Its id.
+    pub id: Sym,
+    /// Its slot.
+    pub slot: Sym,
+    /// Its charger.
+    pub cp: Sym,
+    /// Its state.
+    pub state: State,
+    /// Unsafe to repeat.
+    pub is_unsafe: bool,
+    /// Of the urgent lane.
+    pub is_urgent: bool,
+    /// A deadline or a cancel is marked.
+    pub is_marked: bool,
+    /// When its own timer is due, 0 for none.
+    pub timer_us: u64,
+    /// Its deadline, 0 if it is not told.
+    pub deadline_us: u64,
 }
 
 /// A charger's registration.
@@ -33,6 +65,30 @@ pub struct Device {
     pub connected: bool,
     /// By which version.
     pub version: u64,
+    /// Its slot.
+    pub slot: Sym,
+    /// The commands that hold its lanes, or none.
+    pub lanes: [Sym; 2],
+    /// How many open commands it counts, if it tells.
+    pub open: Option<u64>,
+}
+
+impl Open {
+    /// When it is due: at its timer, or at its deadline where that comes first and nothing is marked.
+    #[must_use]
+    pub fn due_us(&self) -> u64 {
+        match self.timer_us {
+            0 => self.deadline_us,
+            timer if self.is_marked => timer,
+            timer => timer.min(self.deadline_us),
+        }
+    }
+
+    /// It is claimed or written.
+    #[must_use]
+    pub fn is_on_its_way(&self) -> bool {
+        matches!(self.state, State::Sent | State::Delivered)
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,6 +96,8 @@ struct Line {
     key: String,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    ttl_ms: i64,
     value: Value,
 }
 
@@ -79,24 +137,26 @@ impl Dump {
             return Ok(());
         };
         let slot = symbols.intern(tag);
-        if let Some(id) = part.strip_prefix("c:").filter(|_| line.kind == "hash") {
-            if field(&line.value, "st")
-                .and_then(|word| state(&word))
-                .is_some_and(|s| !s.is_terminal())
-            {
-                self.open.push((symbols.intern(id), slot));
-            }
+        let hash = line.kind == "hash";
+        if let Some(id) = part.strip_prefix("c:").filter(|_| hash) {
+            self.open
+                .extend(open(symbols.intern(id), slot, &line.value, symbols));
+        } else if let Some(id) = part.strip_prefix("e:") {
+            self.ended.insert(symbols.intern(id), (slot, line.ttl_ms));
         } else if part == "due" {
-            let timers = members(&line.value).ok_or("the value of a sorted set is no list of members")?;
-            let timers = timers.iter().map(|id| symbols.intern(id)).collect();
+            let timers = value::members(&line.value, symbols)?;
             self.timers.insert(slot, timers);
-        } else if let Some(cp) = part.strip_prefix("d:").filter(|_| line.kind == "hash") {
-            let version = field(&line.value, "ver").and_then(|v| v.parse().ok());
-            if let Some(version) = version {
-                let connected = field(&line.value, "con").as_deref() == Some("1");
-                self.devices
-                    .insert(symbols.intern(cp), Device { connected, version });
+        } else if let Some(cp) = part.strip_prefix("q:") {
+            let queue = value::members(&line.value, symbols)?;
+            let queue = queue.into_iter().map(|(id, _)| id).collect();
+            self.queues.insert((slot, symbols.intern(cp)), queue);
+        } else if let Some(cp) = part.strip_prefix("d:").filter(|_| hash) {
+            if let Some(device) = device(slot, &line.value, symbols) {
+                self.devices.insert(symbols.intern(cp), device);
             }
+        } else if let Some(pod) = part.strip_prefix("l:").filter(|_| hash) {
+            let until = value::number(&line.value, "exp").unwrap_or(0);
+            self.pods.insert(symbols.intern(pod), until);
         } else if let Some(key) = part.strip_prefix("k:") {
             self.keys.insert(key.to_owned());
         }
@@ -104,30 +164,32 @@ impl Dump {
     }
 }
 
-/// A field of a hash, whether its value is a text or a number.
-fn field(hash: &Value, name: &str) -> Option<String> {
-    hash.get(name).map(text)
+/// A command, if it is open.
+fn open(id: Sym, slot: Sym, hash: &Value, symbols: &mut Symbols) -> Option<Open> {
+    let state = state(&value::field(hash, "st")?).filter(|state| !state.is_terminal())?;
+    let is = |name: &str, what: &str| value::field(hash, name).is_some_and(|value| value == what);
+    let mark = value::field(hash, "mk").unwrap_or_default();
+    Some(Open {
+        id,
+        slot,
+        cp: symbols.intern(&value::field(hash, "cp").unwrap_or_default()),
+        state,
+        is_unsafe: is("cl", "u"),
+        is_urgent: is("pr", "3"),
+        is_marked: !matches!(mark.as_str(), "" | "-"),
+        timer_us: value::number(hash, "ti").unwrap_or(0),
+        deadline_us: value::number(hash, "dl").unwrap_or(0),
+    })
 }
 
-/// The members of a sorted set: an object by member, a list of pairs, or a list of members.
-fn members(set: &Value) -> Option<Vec<String>> {
-    match set {
-        Value::Object(scores) => Some(scores.keys().cloned().collect()),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| match item {
-                Value::Array(pair) => pair.first().map(text),
-                Value::Object(pair) => pair.get("member").map(text),
-                other => Some(text(other)),
-            })
-            .collect(),
-        _ => None,
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+/// A registration; one that never had a version is none.
+fn device(slot: Sym, hash: &Value, symbols: &mut Symbols) -> Option<Device> {
+    let mut lane = |name| symbols.intern(&value::field(hash, name).unwrap_or_default());
+    Some(Device {
+        lanes: [lane("ln"), lane("lu")],
+        connected: value::field(hash, "con").as_deref() == Some("1"),
+        version: value::number(hash, "ver")?,
+        slot,
+        open: value::number(hash, "op"),
+    })
 }

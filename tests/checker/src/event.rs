@@ -2,11 +2,15 @@
 //! (`world`). Times named `m_us` are the machine's monotonic clock, those named `now_us`, `ended_us`, `deadline_us`
 //! and `redis_upper_us` are Redis time, all in microseconds.
 
-mod words;
-
 use crate::symbols::Sym;
 
+mod words;
+
+pub use around::{Audit, Heal, Inject, Mark, Pass, Record, Repair};
 pub use words::{Kind, Lane, Milestone, Reason, Said, Seen, State, Verdict};
+
+/// A record's topic, partition and offset.
+pub type Place = (Sym, i64, i64);
 
 /// Where and when a line was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +62,9 @@ macro_rules! lines {
     )*};
 }
 
+// Behind the macro, which it uses.
+mod around;
+
 lines! {
     /// A caller sends a command.
     Call {
@@ -84,6 +91,8 @@ lines! {
         ok: bool,
         /// The code of a refusal: lower case, letters only.
         code: Sym,
+        /// What the refusal says, if told.
+        why: Sym,
         /// The command.
         id: Sym,
     }
@@ -99,6 +108,8 @@ lines! {
         answer: Option<Said>,
         /// When it ended, 0 if it did not.
         ended_us: u64,
+        /// The charger may have received it, if told.
+        possibly_written: Option<bool>,
     }
     /// A connection got a version.
     Registered {
@@ -114,6 +125,15 @@ lines! {
         version: u64,
         /// When.
         now_us: u64,
+    }
+    /// The store gave an edge's life its lease, or renewed it.
+    Leased {
+        /// The pod.
+        pod: Sym,
+        /// Its life.
+        inc: u64,
+        /// Until when, by Redis time.
+        expires_us: u64,
     }
     /// A connection was given up.
     Unregistered {
@@ -281,6 +301,8 @@ lines! {
     Canary {
         /// On which lane.
         lane: Lane,
+        /// Its topic, partition and offset, if told.
+        place: Option<Place>,
     }
     /// An edge changed its readiness.
     Ready {
@@ -295,73 +317,11 @@ lines! {
         seen: Seen,
         /// The messageId, which is the command's id.
         id: Sym,
+        /// The action of a CALL, if told.
+        action: Sym,
+        /// Its payload, as it is.
+        payload: Sym,
         /// What a reply says.
         said: Option<Said>,
-    }
-    /// A record that a reader of the results or dead letters found.
-    Record {
-        /// On the topic of the dead letters.
-        dead: bool,
-        /// The topic.
-        topic: Sym,
-        /// The partition.
-        partition: i64,
-        /// The offset.
-        offset: i64,
-        /// The command.
-        id: Sym,
-        /// Its unique id.
-        record_id: Sym,
-        /// The charger.
-        cp: Sym,
-        /// Its number among the charger's results.
-        seq: u64,
-        /// How the command ended.
-        state: State,
-        /// Why it failed.
-        reason: Option<Reason>,
-    }
-    /// What the auditor saw.
-    Audit {
-        /// Open commands.
-        open: u64,
-        /// Those without a timer.
-        untimed: u64,
-        /// Those with two.
-        doubly_timed: u64,
-        /// What else is wrong.
-        findings: Vec<String>,
-    }
-    /// A fault begins.
-    Inject {
-        /// What.
-        kind: Sym,
-        /// To whom.
-        target: Sym,
-        /// The poison record's topic, partition and offset, if told.
-        place: Option<(Sym, i64, i64)>,
-    }
-    /// A fault is over.
-    Heal {
-        /// What.
-        kind: Sym,
-        /// To whom.
-        target: Sym,
-    }
-    /// A milestone of the run.
-    Mark {
-        /// Which.
-        milestone: Milestone,
-    }
-    /// A sweeper mends something.
-    Repair {
-        /// What, in words.
-        what: Sym,
-        /// What it is about.
-        about: Sym,
-        /// It still was as the sweeper had seen it.
-        applied: bool,
-        /// When.
-        now_us: u64,
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::event::{
     Answered, Applied, Audit, Call, Canary, Charger, Close, Dispatch, Ended, Get, Heal, Inject, Lapsed,
-    Lease, Mark, Open, Placed, Published, Quarantine, Ready, Record, Registered, Repair, Reply, Swept, Taken,
-    Unregistered, Unwritten, Versioned, Write,
+    Lease, Leased, Mark, Open, Pass, Placed, Published, Quarantine, Ready, Record, Registered, Repair, Reply,
+    Swept, Taken, Unregistered, Unwritten, Versioned, Write,
 };
 
 /// Declares the log: a vector a kind of line, and how to put all of them in order.
@@ -36,6 +36,8 @@ log! {
     gets: Get,
     /// Connections that got a version.
     registered: Registered,
+    /// Leases that the store gave.
+    leased: Leased,
     /// Connections given up.
     unregistered: Unregistered,
     /// Claims on their way.
@@ -84,6 +86,8 @@ log! {
     heals: Heal,
     /// The milestones of the run.
     marks: Mark,
+    /// Sweepers' passes.
+    passes: Pass,
     /// What sweepers mended.
     repairs: Repair,
 }

@@ -77,6 +77,10 @@ pub struct Run {
     pub kick_us: u64,
     /// How long a poison record may lie before it is put aside.
     pub quarantine_us: u64,
+    /// How long nobody may look over the store while commands are open and Redis answers.
+    pub audit_us: u64,
+    /// How long after its lease a pod's record is still kept.
+    pub forget_pod_us: u64,
 }
 
 impl Run {
@@ -124,6 +128,8 @@ impl Run {
             takeover_us: fields.time("takeover", 15_000)?,
             kick_us: fields.time("kick", 10_000)?,
             quarantine_us: fields.time("quarantine", 10_000)?,
+            audit_us: fields.time("audit", 10_000)?,
+            forget_pod_us: fields.time("forget_pod", 86_400_000)?,
         };
         Ok(run)
     }

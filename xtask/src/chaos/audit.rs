@@ -21,6 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Findings of these kinds contradict an invariant. A registration may be out of date, which its own timer ends.
 const CONTRADICTIONS: [&str; 6] = ["timer", "queue", "lane", "count", "listing", "retention"];
 
+/// What the sweeper says of an open command that has no timer, or not the one that it should have.
+const UNTIMED: [&str; 1] = ["is open and its timer"];
+
+/// What it says of a timer too many. The timers are a sorted set by command, so that a second one is always one that
+/// belongs to no open command.
+const TIMED_TOO_OFTEN: [&str; 2] = ["has a timer but is not stored", "has ended but has a timer"];
+
 /// A pass of the sweeper over the Redis at `url`.
 pub(super) fn sweeper(binaries: &Binaries, url: &str, dry: bool) -> Guarded {
     let command = Guarded::new(binaries.path("registry-sweeper"))
@@ -61,16 +68,17 @@ fn fields(report: &Value) -> Value {
         texts.map(|text| format!("{kind}: {text}")).collect()
     };
     let all: Vec<String> = CONTRADICTIONS.iter().flat_map(|kind| sentences(kind)).collect();
-    let untimed = all
-        .iter()
-        .filter(|text| text.contains("is open and its timer"))
-        .count();
+    let with = |words: &[&str]| {
+        let found = all
+            .iter()
+            .filter(|text| words.iter().any(|word| text.contains(word)));
+        found.count()
+    };
     json!({
         // Every open command has its place among the timers, and nothing else has.
         "open": report["timers"].as_u64().unwrap_or(0),
-        "untimed": untimed,
-        // The timers are a sorted set by command: a second one cannot be stored.
-        "doubly_timed": 0,
+        "untimed": with(&UNTIMED),
+        "doubly_timed": with(&TIMED_TOO_OFTEN),
         "violations": all,
     })
 }
@@ -78,6 +86,18 @@ fn fields(report: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_that_belongs_to_no_open_command_is_one_too_many() {
+        let line = fields(&json!({
+            "timers": 3,
+            "findings": {"timer": {"count": 3, "examples": [
+                "x has a timer but is not stored", "y has ended but has a timer",
+                "z is open and its timer is not what it should be",
+            ]}},
+        }));
+        assert_eq!((&line["doubly_timed"], &line["untimed"]), (&json!(2), &json!(1)));
+    }
 
     #[test]
     fn a_report_becomes_a_line_with_what_contradicts_an_invariant() {

@@ -99,7 +99,8 @@ impl Disk {
         }
     }
 
-    fn seen_from_outside(&self, name: &str) -> PathBuf {
+    /// Where a file of the disk is found without entering the namespace.
+    pub(super) fn seen_from_outside(&self, name: &str) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder));
         let folder = self.folder.strip_prefix("/").unwrap_or(&self.folder);
         root.join(folder).join(name)

@@ -55,6 +55,14 @@ pub enum Kind {
     ClockSkew,
     /// Two sweepers mend at once.
     Sweepers,
+    /// A topic gets more partitions while it is used.
+    GrowPartitions,
+    /// Chargers that send more than is allowed, no JSON, or no UTF-8.
+    OversizedFrames,
+    /// Connections that never finish their handshake.
+    Slowloris,
+    /// SIGKILL of Redis, and the end of its append-only file is gone.
+    AofTruncation,
 }
 
 /// What a kind may hit.
@@ -94,13 +102,22 @@ impl Kind {
         match self {
             Self::EdgeKill | Self::EdgeCrash | Self::EdgePause => Scope::Edge,
             Self::RouterKill | Self::RouterCrash | Self::RouterPause => Scope::Router,
-            Self::RedisKill | Self::RedisPause | Self::RedisFull | Self::RedisOom => Scope::Redis,
+            Self::RedisKill | Self::RedisPause | Self::RedisFull | Self::RedisOom | Self::AofTruncation => {
+                Scope::Redis
+            }
             Self::KafkaKill | Self::KafkaPause => Scope::Kafka,
             Self::Cut | Self::Stall | Self::OneWay | Self::Delay => Scope::Link,
             Self::HalfOpen => Scope::ChargerLink,
             Self::ClockSkew => Scope::Service,
             Self::RollingRestart => Scope::Everything,
-            Self::Storm | Self::Poison | Self::SlowChargers | Self::Twins | Self::Sweepers => Scope::Aside,
+            Self::Storm
+            | Self::Poison
+            | Self::SlowChargers
+            | Self::Twins
+            | Self::Sweepers
+            | Self::GrowPartitions
+            | Self::OversizedFrames
+            | Self::Slowloris => Scope::Aside,
         }
     }
 
@@ -112,14 +129,19 @@ impl Kind {
             Self::EdgePause => (11_000, 15_000),
             Self::RouterPause => (6_500, 10_000),
             Self::EdgeKill | Self::RouterKill | Self::RedisOom | Self::RedisFull => (1_500, 6_000),
-            Self::RedisKill | Self::KafkaKill => (500, 4_000),
+            Self::RedisKill | Self::KafkaKill | Self::AofTruncation => (500, 4_000),
             Self::RedisPause => (2_500, 12_000),
             Self::KafkaPause | Self::Stall | Self::OneWay | Self::HalfOpen => (3_000, 13_000),
             Self::RouterCrash => (3_000, 6_000),
             // A restarted edge needs a while until chargers lead it to its point.
             Self::EdgeCrash => (6_000, 10_000),
             Self::Cut | Self::Delay => (2_000, 10_000),
-            Self::Storm | Self::Poison | Self::Sweepers => (0, 0),
+            Self::Storm
+            | Self::Poison
+            | Self::Sweepers
+            | Self::GrowPartitions
+            | Self::OversizedFrames
+            | Self::Slowloris => (0, 0),
             Self::SlowChargers | Self::Twins => (4_000, 8_000),
             Self::RollingRestart => (25_000, 30_000),
             Self::ClockSkew => (8_000, 14_000),

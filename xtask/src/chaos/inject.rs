@@ -2,8 +2,11 @@
 //! when it is over. A process that dies without a fault holding it down is started again, as a supervisor would.
 
 mod acts;
+mod moments;
+mod outside;
 
 pub(super) use acts::missing;
+use moments::moments;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,8 +17,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::aof::Lengths;
 use super::chronicle::Chronicle;
 use super::fault::{Kind, Scope};
+use super::intruders::Meeting;
 use super::plan::Injection;
 use super::proxy::{Flow, Link};
 use super::rig::Rig;
@@ -46,16 +51,19 @@ pub(super) struct Injector {
     rolled: Option<String>,
     /// Sweepers under way.
     background: JoinSet<()>,
+    /// Strangers under way.
+    strangers: JoinSet<Vec<Meeting>>,
+    /// How long Redis' append-only file was lately, where it is to be cut.
+    lengths: Option<Lengths>,
+    /// How many partitions topics have got by now, by topic.
+    grown: BTreeMap<String, u64>,
     seed: u64,
     /// How often a process ended that no fault had ended.
     pub(super) crashes: u64,
-}
-
-/// A beginning or an end of a fault.
-struct Moment<'a> {
-    at_ms: u64,
-    begins: bool,
-    injection: &'a Injection,
+    /// How often a process was started again, by name.
+    pub(super) restarts: BTreeMap<String, u64>,
+    /// What strangers saw.
+    pub(super) meetings: Vec<Meeting>,
 }
 
 impl Injector {
@@ -72,8 +80,13 @@ impl Injector {
             roll_at: None,
             rolled: None,
             background: JoinSet::new(),
+            strangers: JoinSet::new(),
+            lengths: None,
+            grown: BTreeMap::new(),
             seed,
             crashes: 0,
+            restarts: BTreeMap::new(),
+            meetings: Vec::new(),
         }
     }
 
@@ -85,6 +98,9 @@ impl Injector {
         duration: Duration,
     ) -> Result<()> {
         let begun = Instant::now();
+        if plan.iter().any(|one| one.kind == Kind::AofTruncation) {
+            self.lengths = Some(Lengths::watch(rig.aof()));
+        }
         for moment in moments(plan) {
             self.watch_until(rig, begun + Duration::from_millis(moment.at_ms))
                 .await?;
@@ -127,6 +143,7 @@ impl Injector {
         }
         self.revive(rig).await?;
         while self.background.join_next().await.is_some() {}
+        self.meet_all().await?;
         self.faults.note("healed_all", json!({}))
     }
 
@@ -167,6 +184,7 @@ impl Injector {
                 .cloned()
                 .context("a process without a specification")?;
             rig.supervisor.start(spec).await?;
+            *self.restarts.entry(name).or_default() += 1;
         }
         Ok(())
     }
@@ -201,6 +219,7 @@ impl Injector {
         // These write down what they hit by themselves.
         match kind {
             Kind::Poison => return self.poison(rig).await,
+            Kind::GrowPartitions => return self.grow(rig, injection).await,
             Kind::RollingRestart => {
                 self.plan_roll(rig);
                 return Ok(());
@@ -209,7 +228,7 @@ impl Injector {
         }
         match kind.scope() {
             Scope::Link | Scope::ChargerLink => hurt_link(rig, injection),
-            Scope::Redis if !matches!(kind, Kind::RedisKill | Kind::RedisPause) => {
+            Scope::Redis if matches!(kind, Kind::RedisFull | Kind::RedisOom) => {
                 self.starve(rig, kind, target).await
             }
             _ => self.hurt(rig, injection).await,
@@ -234,7 +253,9 @@ impl Injector {
                 .filter(|link| link.name().starts_with("chargers/"))
                 .for_each(Link::reset),
             Kind::Twins => super::chargers::start_twins(rig, self.seed).await?,
-            Kind::Sweepers => self.sweep_twice(rig),
+            Kind::Sweepers => self.sweep_twice(rig).await,
+            Kind::OversizedFrames | Kind::Slowloris => self.send_strangers(rig, injection.kind),
+            Kind::AofTruncation => self.cut_redis(rig, injection).await?,
             _ => {
                 self.held.insert(target.to_owned());
                 self.expected.insert(target.to_owned());
@@ -257,7 +278,7 @@ impl Injector {
     async fn end(&mut self, rig: &mut Rig, injection: &Injection) -> Result<()> {
         let (kind, target) = (injection.kind, injection.target.as_str());
         match kind {
-            Kind::EdgeKill | Kind::RouterKill | Kind::RedisKill | Kind::KafkaKill => {
+            Kind::EdgeKill | Kind::RouterKill | Kind::RedisKill | Kind::KafkaKill | Kind::AofTruncation => {
                 self.held.remove(target);
                 self.revive(rig).await?;
             }
@@ -280,8 +301,8 @@ impl Injector {
                 link_of(rig, target)?.heal();
             }
             Kind::Twins => super::chargers::stop_twins(rig).await?,
-            Kind::Poison | Kind::RollingRestart => return Ok(()),
-            Kind::Storm | Kind::Sweepers => {}
+            Kind::Poison | Kind::RollingRestart | Kind::GrowPartitions => return Ok(()),
+            Kind::Storm | Kind::Sweepers | Kind::OversizedFrames | Kind::Slowloris => {}
         }
         self.note_end(&kind.name(), target)
     }
@@ -297,25 +318,6 @@ impl Injector {
         self.faults
             .note("heal", json!({ "kind": kind, "target": target }))
     }
-}
-
-/// Everything that begins and ends, in order; an end before a beginning at the same time.
-fn moments(plan: &[Injection]) -> Vec<Moment<'_>> {
-    let both = plan.iter().flat_map(|injection| {
-        let moment = |at_ms, begins| Moment {
-            at_ms,
-            begins,
-            injection,
-        };
-        [
-            moment(injection.at_ms, true),
-            moment(injection.at_ms + injection.lasts_ms, false),
-        ]
-    });
-    let mut moments: Vec<Moment<'_>> = both.collect();
-    // Stable, so that a fault that lasts no time still begins before it ends.
-    moments.sort_by_key(|moment| (moment.at_ms, moment.begins && moment.injection.lasts_ms > 0));
-    moments
 }
 
 fn hurt_link(rig: &Rig, injection: &Injection) -> Result<()> {
@@ -336,38 +338,4 @@ fn hurt_link(rig: &Rig, injection: &Injection) -> Result<()> {
 fn link_of<'a>(rig: &'a Rig, name: &str) -> Result<&'a Link> {
     let link = rig.links.get(name);
     link.with_context(|| format!("there is no link {name}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn faults_end_in_time_order_and_those_that_last_no_time_end_after_they_began() {
-        let injection = |at_ms, lasts_ms, kind| Injection {
-            at_ms,
-            lasts_ms,
-            kind,
-            target: "x".to_owned(),
-            detail: String::new(),
-        };
-        let plan = [
-            injection(10, 50, Kind::Cut),
-            injection(60, 0, Kind::Storm),
-            injection(60, 5, Kind::Cut),
-        ];
-        let order: Vec<(u64, bool, Kind)> = moments(&plan)
-            .iter()
-            .map(|moment| (moment.at_ms, moment.begins, moment.injection.kind))
-            .collect();
-        let expected = [
-            (10, true, Kind::Cut),
-            (60, false, Kind::Cut),
-            (60, true, Kind::Storm),
-            (60, false, Kind::Storm),
-            (60, true, Kind::Cut),
-            (65, false, Kind::Cut),
-        ];
-        assert_eq!(order, expected);
-    }
 }

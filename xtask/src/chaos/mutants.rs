@@ -11,10 +11,11 @@ use comfy_table::{Table, presets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::args::Output;
 use super::fault::Kind;
 use super::options::{Mode, Options};
 use super::run::play;
-use super::{BINARIES, ChaosArgs, Output, draw, judge};
+use super::{BINARIES, ChaosArgs, draw, judge};
 use crate::parts::broker::BrokerKind;
 use crate::progress::{print, say};
 use crate::sim;
@@ -152,7 +153,7 @@ async fn hunt(
     while seeds < SEEDS && invariants.is_empty() {
         let seed = args.seed + seeds;
         seeds += 1;
-        let folder: PathBuf = args.folder(seed)?;
+        let folder: PathBuf = args.folder(&format!("seed-{seed}"))?;
         say(format!("{name} in real processes, seed {seed}"));
         let plan = draw(options, seed, broker);
         play(options, seed, &plan, (binaries, broker), &folder).await?;

@@ -7,10 +7,13 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::fault::Kind;
+use super::scenario::Scenario;
 
 /// The settings of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
+    /// A fixed plan instead of a drawn one.
+    pub(super) scenario: Option<Scenario>,
     /// How long the faults last.
     pub(super) duration: Duration,
     /// Which faults.

@@ -147,7 +147,11 @@ impl Artist<'_> {
             Kind::Delay => dice.between(20, 400).to_string(),
             Kind::OneWay => (if dice.percent(50) { "up" } else { "down" }).to_owned(),
             Kind::ClockSkew => (if dice.percent(50) { "+120" } else { "-120" }).to_owned(),
-            Kind::RouterCrash | Kind::EdgeCrash | Kind::HalfOpen => dice.between(0, 999).to_string(),
+            Kind::RouterCrash | Kind::EdgeCrash | Kind::HalfOpen | Kind::GrowPartitions => {
+                dice.between(0, 999).to_string()
+            }
+            // How much of its end is gone, in milliseconds of writing.
+            Kind::AofTruncation => dice.between(100, 2_000).to_string(),
             _ => String::new(),
         }
     }

@@ -16,6 +16,7 @@ use super::mutants::VARIABLE;
 use super::options::{Durability, Options, bounds};
 use super::plan::Targets;
 use super::proxy::Link;
+use super::{aof, intruders};
 use crate::net;
 use crate::parts::broker::BrokerKind;
 use crate::parts::redis::{self, RedisProgram};
@@ -100,6 +101,14 @@ impl Rig {
         }
         rig.wait_all_ready(READY_WITHIN).await?;
         Ok(rig)
+    }
+
+    /// Where Redis keeps its append-only file, as it is seen from here.
+    pub(super) fn aof(&self) -> PathBuf {
+        match &self.disk {
+            Some(disk) => disk.seen_from_outside(aof::FOLDER),
+            None => self.supervisor.scratch().path().join("redis").join(aof::FOLDER),
+        }
     }
 
     /// Waits until every service says that it is ready.
@@ -199,7 +208,8 @@ impl Rig {
         }
         let door = self.link(format!("chargers/{name}"), listen.ocpp).await?;
         let mut settings = Settings::edge(name, listen, &routers, listen.ocpp)
-            .with("kafka.bootstrap_servers", self.bootstrap_of(name)?);
+            .with("kafka.bootstrap_servers", self.bootstrap_of(name)?)
+            .with("ocpp.handshake_timeout_ms", intruders::HANDSHAKE_MS);
         if self.brokers.is_empty() {
             let wait = crate::stack::running::EMBEDDED_FETCH_WAIT_MS;
             settings = settings.with("kafka.fetch_wait_max_ms", wait);

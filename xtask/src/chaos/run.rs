@@ -1,6 +1,7 @@
 //! One run, from the start of the parts to the last dump: load and faults for a while, then heal, drain, and read
 //! everything a last time. Left out: what it means (`judge`).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::chronicle::Chronicle;
+use super::gauge::Outbox;
 use super::inject::Injector;
+use super::intruders::Meeting;
 use super::load::{self, Ledger, Load};
-use super::options::{Mode, Options, bounds};
+use super::options::{Durability, Mode, Options, bounds};
 use super::plan::Injection;
 use super::rig::Rig;
+use super::scenario::Scenario;
 use super::topics::Readers;
 use super::{audit, chargers, dump, versions};
 use crate::parts::broker::BrokerKind;
@@ -26,6 +30,9 @@ use crate::stack::settings;
 
 /// How long everything is watched after it has drained, to see that it stays so.
 const STILL: Duration = Duration::from_secs(1);
+
+/// Results that are not all owed have come when none came for so long.
+const SILENT: Duration = Duration::from_secs(4);
 
 /// How often it is asked whether all has drained.
 const ASK: Duration = Duration::from_millis(300);
@@ -46,6 +53,14 @@ pub(super) struct Outcome {
     pub(super) panics: Vec<String>,
     /// How long all of it took.
     pub(super) took: Duration,
+    /// What the run itself saw that must not be.
+    pub(super) broken: Vec<String>,
+    /// What strangers saw, and how often.
+    pub(super) intruders: BTreeMap<String, u64>,
+    /// How often a process was started again, by name.
+    pub(super) restarts: BTreeMap<String, u64>,
+    /// The most entries that waited in the outbox, in all slots and in one.
+    pub(super) outbox: (u64, u64),
 }
 
 /// The parts of a run while it lasts.
@@ -55,6 +70,7 @@ struct Course {
     ledger: Arc<Ledger>,
     injector: Injector,
     auditor: JoinHandle<Result<()>>,
+    outbox: Outbox,
     drained_after: Option<Duration>,
 }
 
@@ -79,20 +95,33 @@ pub(super) async fn play(
     let outcome = Box::pin(course.play(options, seed, plan)).await;
     let panics = panics(&course.rig);
     keep_logs(&course.rig, folder);
-    let crashes = course.injector.crashes;
     course.auditor.abort();
     for broker in &course.rig.brokers {
         // What they hold is thrown away, and a quorum that ends one by one takes its time.
         course.rig.supervisor.kill9(broker).await?;
     }
     course.rig.supervisor.shutdown().await;
+    let injector = course.injector;
     Ok(Outcome {
         drained: outcome?,
         drained_after: course.drained_after,
-        crashes,
+        crashes: injector.crashes,
         panics,
         took: begun.elapsed(),
+        broken: injector.meetings.iter().filter_map(Meeting::wrong).collect(),
+        intruders: counted(&injector.meetings),
+        restarts: injector.restarts,
+        outbox: course.outbox.most(),
     })
+}
+
+/// What strangers saw, and how often.
+fn counted(meetings: &[Meeting]) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for meeting in meetings {
+        *counts.entry(meeting.told()).or_default() += 1;
+    }
+    counts
 }
 
 impl Course {
@@ -106,6 +135,7 @@ impl Course {
             ledger: Arc::new(Ledger::open(folder)?),
             injector: Injector::new(Chronicle::open(folder, "faults")?, seed),
             auditor,
+            outbox: Outbox::watch(rig.redis),
             drained_after: None,
             rig,
         })
@@ -130,9 +160,12 @@ impl Course {
         say(format!("healed; {} commands were accepted", self.ledger.count()));
         self.rig.wait_all_ready(READY_AGAIN).await?;
         sender.await.context("the sender ended abnormally")??;
+        if self.injector.has_grown_topics() {
+            self.readers.read_grown(&mut self.rig).await?;
+        }
         let drained = match options.mode {
             Mode::Safety => None,
-            Mode::Liveness | Mode::Both => Some(self.drain(options.drain, &routers).await?),
+            Mode::Liveness | Mode::Both => Some(self.drain(options, &routers).await?),
         };
         self.drained_after = (drained == Some(true)).then(|| healed.elapsed().saturating_sub(STILL));
         load::final_reads(&routers, &self.ledger).await?;
@@ -143,12 +176,20 @@ impl Course {
         Ok(drained)
     }
 
-    /// Waits until nothing is open and every command has its result on Kafka.
-    async fn drain(&mut self, within: Duration, routers: &[std::net::SocketAddr]) -> Result<bool> {
-        let begun = Instant::now();
+    /// Waits until nothing is open and every command has its result on Kafka. A store that may forget what was accepted
+    /// owes no result for it: there, the results have come when no more come.
+    async fn drain(&mut self, options: &Options, routers: &[std::net::SocketAddr]) -> Result<bool> {
+        let (begun, within) = (Instant::now(), options.drain);
+        let may_forget = options.durability == Durability::Relaxed;
+        let mut last = (self.readers.results(), begun);
         while begun.elapsed() < within {
             let open = load::open_commands(routers).await.unwrap_or(true);
-            if !open && self.readers.results() >= self.ledger.count() {
+            let results = self.readers.results();
+            if open || results != last.0 {
+                last = (results, Instant::now());
+            }
+            let all_came = results >= self.ledger.count() || (may_forget && last.1.elapsed() > SILENT);
+            if !open && all_came {
                 say(format!("everything has drained ({})", human(begun.elapsed())));
                 self.injector.faults.note("drained", json!({}))?;
                 sleep(STILL).await;
@@ -166,6 +207,7 @@ impl Course {
 fn describe(options: &Options, seed: u64, plan: &[Injection], broker: &BrokerKind) -> Value {
     json!({
         "seed": seed,
+        "scenario": options.scenario.map(Scenario::name),
         "mode": options.mode.name(),
         "duration_s": options.duration.as_secs(),
         "rate": options.rate,

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
+use super::scenario::Scenario;
+
 /// How many invariants there are.
 pub(super) const INVARIANTS: u64 = 24;
 
@@ -12,10 +14,20 @@ pub(super) const INVARIANTS: u64 = 24;
 #[derive(Debug, Clone)]
 pub(super) struct Run {
     pub(super) seed: u64,
+    /// What was played; none if the faults were drawn.
+    pub(super) scenario: Option<Scenario>,
     /// Nothing is wrong.
     pub(super) clean: bool,
     /// What the checker said, and what else the run showed.
     pub(super) json: Value,
+}
+
+impl Run {
+    /// The scenario, or the seed.
+    pub(super) fn name(&self) -> String {
+        self.scenario
+            .map_or_else(|| self.seed.to_string(), Scenario::name)
+    }
 }
 
 /// All runs.
@@ -51,16 +63,17 @@ impl Summary {
 
     /// How often each kind of fault was injected.
     pub(super) fn faults(&self) -> BTreeMap<String, u64> {
-        let mut faults = BTreeMap::new();
-        for (kind, number) in self
-            .runs
-            .iter()
-            .filter_map(|run| run.json["faults"].as_object())
-            .flatten()
-        {
-            *faults.entry(kind.clone()).or_default() += number.as_u64().unwrap_or(0);
+        self.counts("faults")
+    }
+
+    /// Numbers by name, such as `faults`, added up over the runs.
+    pub(super) fn counts(&self, key: &str) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        let objects = self.runs.iter().filter_map(|run| run.json[key].as_object());
+        for (name, number) in objects.flatten() {
+            *counts.entry(name.clone()).or_default() += number.as_u64().unwrap_or(0);
         }
-        faults
+        counts
     }
 
     /// A time of each run that has it, in milliseconds, the shortest first: `drained_ms` from the last heal until all
@@ -86,6 +99,7 @@ impl Summary {
             "violations": self.sum("violations"),
             "exercised": self.exercised(),
             "faults": self.faults(),
+            "intruders": self.counts("intruders"),
             "recovery_ms": self.times_ms("recovery_ms"),
             "drained_ms": self.times_ms("drained_ms"),
             "runs": self.runs.iter().map(|run| &run.json).collect::<Vec<_>>(),
@@ -96,7 +110,7 @@ impl Summary {
     pub(super) fn table(&self) -> String {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_header([
-            "SEED",
+            "RUN",
             "ACCEPTED",
             "LOST",
             "DUPLICATED",
@@ -126,7 +140,7 @@ fn row(run: &Run) -> Vec<String> {
         .sum();
     let recovery = run.json["recovery_ms"].as_u64();
     vec![
-        run.seed.to_string(),
+        run.name(),
         number("accepted"),
         number("lost"),
         number("duplicated_unsafe"),
@@ -155,6 +169,7 @@ mod tests {
     fn runs_add_up() {
         let run = |seed, lost, exercised: &[u64]| Run {
             seed,
+            scenario: None,
             clean: lost == 0,
             json: json!({
                 "accepted": 10, "lost": lost, "violations": if lost == 0 { json!([]) } else { json!(["a"]) },

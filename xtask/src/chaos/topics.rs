@@ -111,6 +111,11 @@ impl Readers {
         Ok(())
     }
 
+    /// Reads everything once more from the start while it grows: a reader knows only the partitions that there were.
+    pub(super) async fn read_grown(&mut self, rig: &mut Rig) -> Result<()> {
+        self.read_all(rig, "grown").await
+    }
+
     async fn read_all(&mut self, rig: &mut Rig, how: &str) -> Result<()> {
         for reading in &self.readings {
             let name = format!("{how}-{}", reading.topic);

@@ -66,7 +66,9 @@ fn shared_ids(world: &World, judgement: &mut Judgement) {
             (by_id, "two commands share a record id"),
             (by_number, "two commands share a number"),
         ];
-        for (owner, what) in found.into_iter().filter(|(owner, _)| owner.id != record.id) {
+        // A number that the store may have forgotten is given again.
+        let shared = |owner: &Record| owner.id != record.id && !world.may_be_forgotten(owner.at.m_us);
+        for (owner, what) in found.into_iter().filter(|(owner, _)| shared(owner)) {
             judgement.broken(
                 Violation::new(what)
                     .command(record.id)
@@ -88,7 +90,7 @@ fn order(world: &World, judgement: &mut Judgement) {
         let is_first = seen.insert((record.topic, record.record_id), ()).is_none();
         let place = (record.topic, record.partition, record.cp);
         let before = *highest.entry(place).or_insert(record);
-        if is_first && record.seq < before.seq {
+        if is_first && record.seq < before.seq && !world.may_be_forgotten(before.at.m_us) {
             judgement.broken(
                 Violation::new("a result came behind a later one of its charger")
                     .command(record.id)

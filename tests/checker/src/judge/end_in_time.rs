@@ -4,8 +4,11 @@
 //! record on Kafka, a read). Exercised: a fault lasted while the command was open. Allowed: `end_ms` after the first
 //! moment past the deadline from which nothing is disturbed that long, and for an unsafe command, whose end waits for
 //! its settlement, grant, answer timeout and two leases more. That an end happens once is invariant 4's business.
+//! In quiet times a connected, idle charger's command is written as well (`end_in_time/idle.rs`).
 //! Gone altogether is a violation in safety mode too; still open is one in liveness mode only. `relaxed` may forget
 //! what was accepted shortly before Redis was lost.
+
+mod idle;
 
 use super::{Judgement, Violation};
 use crate::event::At;
@@ -23,6 +26,9 @@ pub(super) fn judge(world: &World) -> Judgement {
         let until = command.end().map_or(world.last_m_us, |e| e.at.m_us);
         if world.faults.disturb(from, until) {
             judgement.seen();
+        }
+        if let Some(violation) = idle::never_written(world, command, accepted) {
+            judgement.broken(violation.command(command.id).charger(accepted.call.cp));
         }
         if let Some((what, line)) = breach(world, command, accepted) {
             let violation = Violation::new(what)

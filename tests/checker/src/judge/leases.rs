@@ -2,11 +2,14 @@
 //! of a charger's connection writes.
 //!
 //! Evidence: the edges' `write` lines (the write call) with the end of the lease that the edge went by, their `lease`
-//! and `lapsed` lines, the routers' `registered` lines. Judged: no write after that end, nor after the incarnation
-//! was given up; no lease that is longer than any that was told; no write by a version that a newer one displaced.
-//! How long a lease lasts is the edge's word: nobody else tells when its renewals were confirmed. Exercised: a lease lapsed while its edge held a charger; a newer version was registered elsewhere while the older
+//! and `lapsed` lines, the routers' `registered` lines, and their `leased` ones: what Redis gave, by Redis time. Judged:
+//! no write after that end, nor after the incarnation was given up; no lease that is longer than any that was told; no
+//! write after what Redis gave, whatever the edge believes, nor by a life that a newer one of its pod had replaced
+//! (`leases/given.rs`); no write by a version that a newer one displaced. Exercised: a lease lapsed while its edge held a charger; a newer version was registered elsewhere while the older
 //! socket stood. Allowed: ε and the pauses of the process (declared bound 5); for the older version `kick_ms` in
 //! quiet times from the registration of the newer, without limit while something is disturbed (bounds 2 and 4).
+
+mod given;
 
 use std::collections::HashMap;
 
@@ -23,9 +26,10 @@ type Life = (Sym, u32, u64);
 pub(super) fn judge(world: &World) -> Judgement {
     let mut judgement = Judgement::default();
     lapses(world, &mut judgement);
-    let leases = Leases::of(world);
+    let (leases, given) = (Leases::of(world), given::Given::of(world));
     for write in &world.log.writes {
-        if let Some(violation) = leases.breach(world, write) {
+        let found = leases.breach(world, write).or_else(|| given.breach(world, write));
+        if let Some(violation) = found {
             judgement.broken(violation.command(write.id).charger(write.cp).line(write.at));
         }
     }

@@ -7,7 +7,8 @@
 //! gave (the rest of the payload is not in its log's digest, and not compared); nothing is claimed after the end; the
 //! edge that heard the refusal does not write again. Exercised: a refusal reached an edge. Allowed: a refusal that was
 //! lost with its connection or its edge is asked for again; another edge may write a safe command that was on its way
-//! (declared bound 2); an end within `takeover_ms` of the answer, which may still have been under way.
+//! (declared bound 2); under `relaxed`, a claim after an end that Redis forgot; an end within `takeover_ms` of the
+//! answer, which may still have been under way.
 
 use super::{Judgement, Violation};
 use crate::event::{Charger, Kind, State, Verdict};
@@ -76,6 +77,10 @@ fn otherwise_recorded(world: &World, command: &Command, refusal: &Charger) -> Op
 fn claimed_again(world: &World, command: &Command, refusal: &Charger) -> Option<Violation> {
     let end = command.end().filter(|e| e.state == State::Acknowledged)?;
     let ended_us = end.redis_us?;
+    // An end that was taken back is none.
+    if world.may_be_forgotten(end.at.m_us) {
+        return None;
+    }
     let claim = command
         .dispatches(world)
         .find(|d| d.dispatch > ended_us.saturating_add(1))?;

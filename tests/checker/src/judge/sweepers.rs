@@ -1,13 +1,13 @@
 //! Invariant 24: two sweepers at once are safe; every repair is a compare-and-set.
 //!
 //! Evidence: the rounds over due timers that every router makes (`swept` lines, and `applied` ones of timers and
-//! deadlines), the faults that set two registry sweepers loose, and the `repair` lines of those where there are some.
-//! Exercised: two of them worked within the same second. Judged: one timer or deadline of a command takes effect
-//! once, whoever looks at it: no two processes handle one within a millisecond of Redis time, in which no timer is set
-//! and due again, and no two apply an end; no repair is applied twice within one. This is weaker than the invariant:
-//! two rounds further apart look like two timers, and sweepers that write no `repair` lines are seen by their traces
-//! alone, which are invariants 4, 9, 15 and, by the auditor, 16. Allowed: under `relaxed`, what was done shortly
-//! before Redis was lost.
+//! deadlines), and the passes of the registry sweepers with each `repair` they tried. Exercised: two rounds within the
+//! same second; two passes that overlapped and both came to their end. Judged: one timer or deadline of a command takes
+//! effect once, whoever looks at it: no two processes handle one within a millisecond of Redis time, in which no timer
+//! is set and due again, and no two apply an end; what sweepers repair is judged in `sweepers/repairs.rs`. Two rounds
+//! further apart look like two timers. Allowed: under `relaxed`, what was done shortly before Redis was lost.
+
+mod repairs;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -51,15 +51,7 @@ pub(super) fn judge(world: &World) -> Judgement {
             judgement.broken(violation.command(id).line(first).line(later));
         }
     }
-    let repaired = world.log.repairs.iter().filter(|r| r.applied);
-    let repaired = repaired.map(|r| ((r.what, r.about), r.now_us, r.at));
-    for (_, first, later) in within_a_moment(repaired.collect()) {
-        judgement.broken(
-            Violation::new("one repair was made twice")
-                .line(first)
-                .line(later),
-        );
-    }
+    repairs::judge(world, &mut judgement);
     judgement
 }
 
@@ -88,17 +80,14 @@ fn is_twice(first: &Applied, later: &Applied) -> bool {
         && (both_end || first.now_us.abs_diff(later.now_us) < ONE_TIMER_US)
 }
 
-/// The seconds in which two sweepers worked.
+/// The seconds in which two rounds were made.
 fn at_once(world: &World) -> u64 {
     let rounds = world.log.applied.iter().filter(|a| is_sweep(a)).map(|a| a.at);
     let rounds = rounds.chain(world.log.swept.iter().map(|s| s.at));
-    let repairs = world.log.repairs.iter().map(|r| r.at);
     let mut seconds: HashMap<u64, HashSet<(Sym, u32)>> = HashMap::new();
-    for at in rounds.chain(repairs) {
+    for at in rounds {
         let second = at.m_us / AT_ONCE_US;
         seconds.entry(second).or_default().insert((at.process, at.pid));
     }
-    let together = seconds.values().filter(|sweepers| sweepers.len() > 1).count();
-    let set_loose = world.faults.all.iter().filter(|f| f.kind.contains("sweepers"));
-    (together + set_loose.count()) as u64
+    seconds.values().filter(|sweepers| sweepers.len() > 1).count() as u64
 }

@@ -2,12 +2,15 @@
 //! written after its end, nor without the grant that keeps it from both.
 //!
 //! Evidence: the edges' `write` lines and the CALLs in the charger's own log, whichever are more; a CALL that no
-//! edge's history told of before is a violation by itself. A write line counts unless the edge says that the socket took no
+//! edge's history told of before is a violation by itself, and so is one that the command did not ask for, or of which
+//! the caller was told that it surely was not written (`writes/reached.rs`). A write line counts unless the edge says that the socket took no
 //! byte, or the store applied its word for that. Exercised: a command was written again; an unsafe one was written and its reply did
 //! not reach that edge. Allowed for a safe command (declared bound 1): the attempts, one for each new version of
 //! the connection between its first and last write, one more, and the attempts again for each roll-back of the store.
 //! For an unsafe one nothing, except under `relaxed` around the loss of Redis, and that the line about a non-write
 //! may be lost with a router that died then, if the charger received one CALL at most.
+
+mod reached;
 
 use super::{Judgement, Violation};
 use crate::event::{Kind, Verdict, Write};
@@ -39,6 +42,7 @@ pub(super) fn judge(world: &World) -> Judgement {
             judgement.broken(violation.command(command.id).charger(command.charger(world)));
         }
     }
+    reached::judge(world, &mut judgement);
     judgement
 }
 

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::row::{Row, Text};
 use super::text;
 use crate::event::{
-    Applied, At, Audit, Call, Charger, Dispatch, Ended, Get, Heal, Inject, Published, Quarantine, Reason,
-    Record, Registered, Repair, Reply, Said, Seen, State, Swept, Unregistered,
+    Applied, At, Audit, Call, Charger, Dispatch, Ended, Get, Heal, Inject, Leased, Pass, Place, Published,
+    Quarantine, Reason, Record, Registered, Repair, Reply, Said, Seen, State, Swept, Unregistered,
 };
 use crate::symbols::{Sym, Symbols};
 
@@ -49,6 +49,7 @@ impl Fields<'_> {
             n: need("n", self.row.n)?,
             ok,
             code: self.symbols.intern(&code),
+            why: self.optional(self.row.why.as_ref()),
             id: if ok { self.id()? } else { Sym::NONE },
         })
     }
@@ -66,6 +67,7 @@ impl Fields<'_> {
                 .answer
                 .and_then(|answer| text::said(answer, self.symbols)),
             ended_us: self.row.ended_us.unwrap_or(0),
+            possibly_written: self.row.possibly_written,
         })
     }
 
@@ -78,6 +80,22 @@ impl Fields<'_> {
             seq: need("seq", self.row.seq)?,
             version: need("version", self.row.version)?,
             now_us: need("now_us", self.row.now_us)?,
+        })
+    }
+
+    pub(super) fn leased(&mut self) -> Result<Leased, Problem> {
+        Ok(Leased {
+            at: self.at,
+            pod: self.sym("pod", self.row.pod.as_ref())?,
+            inc: need("inc", self.row.inc)?,
+            expires_us: need("expires_us", self.row.expires_us)?,
+        })
+    }
+
+    pub(super) fn pass(&mut self) -> Result<Pass, Problem> {
+        Ok(Pass {
+            at: self.at,
+            begins: need("value", self.row.value)?,
         })
     }
 
@@ -165,6 +183,7 @@ impl Fields<'_> {
             seq: need("seq", self.row.seq)?,
             state: self.terminal()?,
             reason: self.reason()?,
+            possibly_written: self.row.possibly_written,
         })
     }
 
@@ -199,7 +218,16 @@ impl Fields<'_> {
         Ok(Repair {
             at: self.at,
             what: self.sym("what", self.row.what.as_ref())?,
-            about: self.optional(self.row.id.as_ref().or(self.row.cp.as_ref())),
+            about: self.optional(
+                self.row
+                    .id
+                    .as_ref()
+                    .or(self.row.cp.as_ref())
+                    .or(self.row.pod.as_ref()),
+            ),
+            pod: self.optional(self.row.pod.as_ref()),
+            inc: self.row.inc.unwrap_or(0),
+            version: self.row.version.unwrap_or(0),
             applied: need("applied", self.row.applied)?,
             now_us: need("now_us", self.row.now_us)?,
         })
@@ -225,6 +253,12 @@ impl Fields<'_> {
             id: match seen {
                 Seen::Call | Seen::Reply => self.sym("message_id", self.row.message_id.as_ref())?,
                 Seen::Connected | Seen::Disconnected | Seen::Other => Sym::NONE,
+            },
+            action: self.optional(self.row.action.as_ref()),
+            payload: if seen == Seen::Call {
+                self.symbols.intern(payload)
+            } else {
+                Sym::NONE
             },
             said: (seen == Seen::Reply).then(|| match &self.row.error_code {
                 Some(code) => Said::Error(self.symbols.intern(&code.0)),
@@ -263,7 +297,7 @@ impl Fields<'_> {
     }
 
     /// Topic, partition and offset in a fault's detail, as an object or as `topic/partition/offset`.
-    fn place(&mut self, detail: &RawValue) -> Option<(Sym, i64, i64)> {
+    fn place(&mut self, detail: &RawValue) -> Option<Place> {
         let value: Value = serde_json::from_str(detail.get()).ok()?;
         if let Some(text) = value.as_str() {
             let mut parts = text.rsplitn(3, '/');

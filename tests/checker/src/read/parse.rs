@@ -19,6 +19,7 @@ pub(super) fn take(row: &Row, at: At, symbols: &mut Symbols, log: &mut Log) -> R
         "reply" => log.replies.push(fields.reply()?),
         "get" => log.gets.push(fields.get()?),
         "registered" => log.registered.push(fields.registered()?),
+        "leased" => log.leased.push(fields.leased()?),
         "unregistered" => log.unregistered.push(fields.unregistered()?),
         "dispatch" => log.dispatches.push(fields.dispatch()?),
         "applied" => log.applied.push(fields.applied()?),
@@ -54,6 +55,7 @@ fn around(event: &str, fields: &mut Fields, log: &mut Log) -> Result<(), Problem
         "healed_all" => log.marks.push(reached(Milestone::Healed)),
         "drained" => log.marks.push(reached(Milestone::Drained)),
         "dumped" => log.marks.push(reached(Milestone::Dumped)),
+        "pass" => log.passes.push(fields.pass()?),
         "repair" => log.repairs.push(fields.repair()?),
         other => return Err(format!("unknown event `{other}`")),
     }

@@ -40,6 +40,8 @@ pub(super) struct Row<'a> {
     pub(super) payload_hash: Option<Text<'a>>,
     pub(super) ok: Option<bool>,
     #[serde(borrow)]
+    pub(super) why: Option<Text<'a>>,
+    #[serde(borrow)]
     pub(super) code: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) id: Option<Text<'a>>,
@@ -50,12 +52,14 @@ pub(super) struct Row<'a> {
     #[serde(borrow)]
     pub(super) answer: Option<&'a RawValue>,
     pub(super) ended_us: Option<u64>,
+    pub(super) possibly_written: Option<bool>,
     #[serde(borrow)]
     pub(super) pod: Option<Text<'a>>,
     pub(super) inc: Option<u64>,
     pub(super) seq: Option<u64>,
     pub(super) version: Option<u64>,
     pub(super) now_us: Option<u64>,
+    pub(super) expires_us: Option<u64>,
     pub(super) applied: Option<bool>,
     pub(super) dispatch: Option<u64>,
     pub(super) attempt: Option<u32>,

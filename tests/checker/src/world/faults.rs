@@ -139,7 +139,7 @@ impl Faults {
     pub fn redis_loses(&self, from_m_us: u64, to_m_us: u64) -> bool {
         self.all.iter().any(|f| {
             let loses = f.class == Class::Kill
-                || ["truncate", "failover", "loss", "move", "full"]
+                || ["truncat", "failover", "loss", "move", "full"]
                     .iter()
                     .any(|word| f.kind.contains(word));
             f.hits_redis() && loses && f.overlaps(from_m_us, to_m_us)
@@ -150,7 +150,7 @@ impl Faults {
     #[must_use]
     pub fn roll_backs(&self) -> u64 {
         let rolled = self.all.iter().filter(|f| {
-            ["truncate", "failover", "loss"]
+            ["truncat", "failover", "loss"]
                 .iter()
                 .any(|word| f.kind.contains(word))
         });

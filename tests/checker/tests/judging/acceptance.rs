@@ -170,7 +170,7 @@ fn an_end_that_stands_passes() {
 fn an_end_that_changes_is_flagged_wherever_it_shows() {
     let mut by_record = late_event();
     by_record.edit("record", |l| {
-        l["state"] = json!("CANCELLED");
+        (l["state"], l["possibly_written"]) = (json!("CANCELLED"), json!(true));
         true
     });
     by_record.breaks(4);
@@ -218,8 +218,8 @@ fn full_queue() -> Story {
     story.accept(safe("c-2"), 2_100);
     let n = story.call(safe("c-3"), "c-3", "p", 2_200);
     story.reply(n, 2_210, json!({"ok": false, "code": "RESOURCE_EXHAUSTED"}));
-    story.end(safe("c-1"), "CANCELLED", "", 2_300);
-    story.accept(safe("c-4"), 2_400);
+    story.end(safe("c-1"), "CANCELLED", "", 2_400);
+    story.accept(safe("c-4"), 2_500);
     story
 }
 
@@ -231,7 +231,7 @@ fn a_queue_that_refuses_at_its_bound_passes() {
 #[test]
 fn a_queue_beyond_its_bound_is_flagged() {
     let mut story = full_queue();
-    story.accept(safe("c-5"), 2_500);
+    story.accept(safe("c-5"), 2_600);
     let report = story.breaks(19);
     assert_eq!(report.details[0].charger, "cp-1");
 }

@@ -108,6 +108,59 @@ fn a_pause_between_check_and_write_is_a_declared_bound() {
     story.shows(10);
 }
 
+/// The store gives the edge's life its lease, until then, and the edge believes whatever it likes.
+fn given(until_ms: u64) -> Story {
+    let mut story = lapse();
+    story.line(
+        "router-1",
+        600,
+        "leased",
+        json!({"pod": "edge-1", "inc": 10, "expires_us": redis(until_ms), "now_us": redis(600)}),
+    );
+    story
+}
+
+#[test]
+fn a_write_under_the_lease_that_the_store_gave_passes() {
+    given(10_600).shows(10);
+}
+
+#[test]
+fn a_write_after_the_lease_that_the_store_gave_is_flagged_whatever_the_edge_believes() {
+    given(1_800).breaks(10);
+    let mut paused = given(1_800);
+    paused.fault("pause", "edge-1", 1_700, 2_009);
+    paused.shows(10);
+    let mut elsewhere = given(10_600);
+    elsewhere.edit("leased", |l| {
+        l["inc"] = json!(9);
+        true
+    });
+    elsewhere.breaks(10);
+    let mut later = given(10_600);
+    later.edit("leased", |l| {
+        l["m_us"] = json!(2_500_000);
+        true
+    });
+    later.breaks(10);
+}
+
+#[test]
+fn a_write_by_a_life_that_a_newer_one_replaced_is_flagged() {
+    let replaced = |ms: u64| {
+        let mut story = given(10_600);
+        story.line(
+            "router-2",
+            ms,
+            "leased",
+            json!({"pod": "edge-1", "inc": 11, "expires_us": redis(ms + 10_000), "now_us": redis(ms)}),
+        );
+        story
+    };
+    replaced(1_500).breaks(10);
+    replaced(3_000).shows(10);
+}
+
 #[test]
 fn a_displaced_version_may_write_until_the_kick_and_no_longer() {
     let write_at = |ms: u64| {

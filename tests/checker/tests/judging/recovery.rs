@@ -226,25 +226,6 @@ fn a_timer_that_two_sweepers_fire_is_flagged() {
 }
 
 #[test]
-fn a_repair_that_two_sweepers_make_is_flagged() {
-    let mut story = two_sweepers();
-    for sweeper in ["sweeper-1", "sweeper-2"] {
-        story.line(
-            sweeper,
-            8_300,
-            "repair",
-            json!({"what": "queue", "cp": "cp-1", "applied": sweeper == "sweeper-1", "now_us": redis(8_300)}),
-        );
-    }
-    story.shows(24);
-    story.edit("repair", |l| {
-        l["applied"] = json!(true);
-        true
-    });
-    story.breaks(24);
-}
-
-#[test]
 fn rounds_that_handle_different_timers_pass_and_the_same_one_at_once_is_flagged() {
     let mut story = Story::new();
     for (router, ms) in [("router-1", 8_100), ("router-2", 8_200)] {
@@ -257,11 +238,4 @@ fn rounds_that_handle_different_timers_pass_and_the_same_one_at_once_is_flagged(
         true
     });
     story.breaks(24);
-}
-
-#[test]
-fn two_sweepers_that_are_set_loose_exercise_their_invariant() {
-    let mut story = Story::new();
-    story.fault("sweepers", "redis", 3_000, 3_000);
-    story.shows(24);
 }

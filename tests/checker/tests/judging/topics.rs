@@ -1,4 +1,4 @@
-//! Invariants 18, 20 and 21: what is on Kafka, and who reads it.
+//! Invariants 18 and 21: what is on Kafka, and who reads it.
 
 use serde_json::json;
 
@@ -73,76 +73,6 @@ fn a_result_behind_a_later_one_is_flagged() {
         second
     });
     story.breaks(18);
-}
-
-/// An edge meets a poison record and goes on.
-fn poison() -> Story {
-    let mut story = Story::new();
-    story.line(
-        "faults",
-        3_000,
-        "inject",
-        json!({"kind": "poison", "target": "edge-1",
-            "detail": {"topic": "commands-down-shard-0", "partition": 3, "offset": 41}}),
-    );
-    story.line(
-        "edge-1",
-        3_100,
-        "quarantine",
-        json!({"topic": "commands-down-shard-0", "partition": 3, "offset": 41}),
-    );
-    for second in 4..20 {
-        for lane in ["normal", "urgent"] {
-            story.line(
-                "edge-1",
-                second * 1_000,
-                "canary",
-                json!({"lane": lane, "number": second}),
-            );
-        }
-    }
-    story.lease("edge-1", 19_000, 1_000_000);
-    story.until(30_000);
-    story
-}
-
-#[test]
-fn a_poison_record_that_is_put_aside_passes() {
-    poison().shows(20);
-}
-
-#[test]
-fn a_poison_record_that_is_not_put_aside_is_flagged() {
-    let mut story = poison();
-    story.edit("quarantine", |l| {
-        l["offset"] = json!(40);
-        true
-    });
-    story.breaks(20);
-    story.edit("inject", |l| {
-        l["detail"] = json!("commands-down-shard-0/3/40");
-        true
-    });
-    story.shows(20);
-}
-
-#[test]
-fn an_offset_that_does_not_advance_is_flagged() {
-    let mut story = poison();
-    story.line(
-        "edge-1",
-        3_900,
-        "quarantine",
-        json!({"topic": "commands-down-shard-0", "partition": 3, "offset": 41}),
-    );
-    story.breaks(20);
-}
-
-#[test]
-fn a_consumer_that_dies_of_poison_is_flagged() {
-    let mut story = poison();
-    story.drop(|l| l["ev"] == "canary");
-    story.breaks(20);
 }
 
 /// An edge that is ready while its canaries come, and says so when they do not.

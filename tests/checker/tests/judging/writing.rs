@@ -1,4 +1,4 @@
-//! Invariants 12, 13, 14, 15 and 16: what is written when, and how often.
+//! Invariants 12, 13, 14 and 15: what is written when, and how often.
 
 use serde_json::json;
 
@@ -319,54 +319,4 @@ fn a_call_that_no_edge_told_of_is_flagged() {
     story.deliver(safe("c-1"), 2_000);
     story.drop(|l| l["ev"] == "write");
     story.breaks(15);
-}
-
-/// The auditor and the dump see open commands.
-fn open_commands() -> Story {
-    let mut story = Story::new();
-    story.line(
-        "auditor",
-        3_000,
-        "audit",
-        json!({"open": 2, "untimed": 0, "doubly_timed": 0, "violations": []}),
-    );
-    story
-        .dump
-        .push(json!({"key": "hf:{s1}:c:c-1", "type": "hash", "ttl_ms": -1,
-        "value": {"st": "P", "cp": "cp-1"}}));
-    story
-        .dump
-        .push(json!({"key": "hf:{s1}:c:c-0", "type": "string", "ttl_ms": 9, "value": "packed"}));
-    story
-        .dump
-        .push(json!({"key": "hf:{s1}:due", "type": "zset", "ttl_ms": -1, "value": [["c-1", 17]]}));
-    story
-}
-
-#[test]
-fn open_commands_with_one_timer_each_pass() {
-    open_commands().shows(16);
-    assert_eq!(open_commands().check().invariants[15].exercised, 2);
-}
-
-#[test]
-fn an_open_command_without_a_timer_is_flagged() {
-    for (field, value) in [
-        ("untimed", json!(1)),
-        ("doubly_timed", json!(1)),
-        ("violations", json!(["slot 3: a lane names what is not open"])),
-    ] {
-        let mut story = open_commands();
-        story.edit("audit", |l| {
-            l[field] = value.clone();
-            true
-        });
-        story.breaks(16);
-    }
-    let mut untimed = open_commands();
-    untimed.dump.pop();
-    untimed.breaks(16);
-    let mut stray = open_commands();
-    stray.dump.last_mut().unwrap()["value"] = json!({"c-1": 17, "c-9": 18});
-    stray.breaks(16);
 }

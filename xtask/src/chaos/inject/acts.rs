@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::Injector;
-use crate::chaos::audit;
 use crate::chaos::dice::Dice;
 use crate::chaos::fault::Kind;
+use crate::chaos::options::Durability;
 use crate::chaos::plan::Injection;
 use crate::chaos::rig::Rig;
+use crate::chaos::{audit, chronicle};
 use crate::net;
 use crate::progress::say;
 use crate::resp::{Redis, Reply};
@@ -23,7 +24,10 @@ use crate::supervise::Guarded;
 pub(super) const ROLL_EACH: Duration = Duration::from_millis(5_500);
 
 /// The longest that a sweeper may take.
-const SWEEP: Duration = Duration::from_secs(15);
+pub(super) const SWEEP: Duration = Duration::from_secs(15);
+
+/// How long after its lease a pod's record is kept, by the sweepers' default.
+const FORGET_US: u64 = 86_400_000_000;
 
 /// The places at which routers and edges can be made to die.
 const ROUTER_POINTS: [&str; 3] = [
@@ -47,10 +51,18 @@ const CLOCK_LIBRARIES: [&str; 3] = [
 ];
 
 /// The kinds that cannot be had here, each with the reason.
-pub(in crate::chaos) fn missing(kind: Kind, has_real_broker: bool) -> Option<&'static str> {
+pub(in crate::chaos) fn missing(
+    kind: Kind,
+    has_real_broker: bool,
+    durability: Durability,
+) -> Option<&'static str> {
     match kind {
         Kind::ClockSkew if clock_library().is_none() => Some("libfaketime is not installed"),
         Kind::RedisFull if !nix::unistd::geteuid().is_root() => Some("only root can mount a small disk"),
+        Kind::AofTruncation if durability != Durability::Relaxed => {
+            Some("only `relaxed` may lose what was written")
+        }
+        Kind::GrowPartitions if !has_real_broker => Some("the embedded broker's topics do not grow"),
         Kind::KafkaKill | Kind::KafkaPause if !has_real_broker => {
             Some("the embedded broker holds nothing over a restart")
         }
@@ -111,8 +123,10 @@ impl Injector {
                     .args(["--bootstrap", &rig.kafka, "--topic", &topic])
                     .args(["--partition".to_owned(), partition.to_string()])
                     .args(["--hex".to_owned(), format!("ff{bytes}")]);
-                // Kafka may be away just now; then there is no poison either.
+                // Kafka may be away just now; then nobody knows whether there is poison, and where.
                 let Ok(Ok(said)) = timeout(SWEEP, put.output()).await else {
+                    self.note_begin("poison", edge, &Value::Null)?;
+                    self.note_end("poison", edge)?;
                     continue;
                 };
                 let place: Value = serde_json::from_str(&said).context("where the poison lies")?;
@@ -179,16 +193,37 @@ impl Injector {
         Ok(())
     }
 
-    /// Two sweepers mend at once, beside whatever else happens.
-    pub(super) fn sweep_twice(&mut self, rig: &Rig) {
-        for _ in 0..2 {
-            let sweep = audit::sweeper(&rig.binaries, &settings::redis_url(rig.redis), false);
+    /// Two sweepers mend at once, beside whatever else happens; a pod that never was gives both the same to do.
+    pub(super) async fn sweep_twice(&mut self, rig: &Rig) {
+        // Redis may be away just now; then there are only the two passes, if even they.
+        let _away = leave_ghost(rig).await;
+        for number in 1..=2 {
+            let history = rig.folder.join(format!("sweeper-{number}.jsonl"));
+            let sweep = audit::sweeper(&rig.binaries, &settings::redis_url(rig.redis), false)
+                .arg("--set")
+                .arg(format!("telemetry.history_file={}", history.display()));
             self.background.spawn(async move {
                 // Redis may be away just now, which is the sweeper's business, not the run's.
                 let _outcome = timeout(SWEEP, sweep.outcome()).await;
             });
         }
     }
+}
+
+/// Leaves the record of a pod that sweepers forget from now on. Every ghost has a name of its own.
+async fn leave_ghost(rig: &Rig) -> Result<()> {
+    let mut redis = Redis::open(rig.redis).await?;
+    let name = format!("ghost-{}", chronicle::machine_us());
+    let record = format!("hf:{{pods}}:l:{name}");
+    let lapsed = chronicle::wall_us().saturating_sub(FORGET_US).to_string();
+    let fields = "inc 1 link 1 sus 0 dr 0 topic commands-down-shard-0 np 0 up 8 floor 0 epoch 0 proc 1 exp";
+    let mut words: Vec<&[u8]> = vec![b"HSET", record.as_bytes()];
+    words.extend(fields.split(' ').map(str::as_bytes));
+    words.push(lapsed.as_bytes());
+    redis.call(&words).await?;
+    let index: [&[u8]; 4] = [b"ZADD", b"hf:{pods}:index", lapsed.as_bytes(), name.as_bytes()];
+    redis.call(&index).await?;
+    Ok(())
 }
 
 /// Where an edge consumes by its own word: the last time it said so.

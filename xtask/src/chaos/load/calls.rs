@@ -128,7 +128,9 @@ impl Caller {
             Ok(answer) => json!({
                 "n": number, "key": key, "ok": true, "id": answer.command_id, "dedup": answer.deduplicated,
             }),
-            Err(status) => json!({ "n": number, "key": key, "ok": false, "code": code_name(status.code()) }),
+            Err(status) => json!({
+                "n": number, "key": key, "ok": false, "code": code_name(status.code()), "why": status.message(),
+            }),
         };
         chronicle.note("reply", fields)?;
         Ok(answer)

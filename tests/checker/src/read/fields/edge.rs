@@ -97,6 +97,12 @@ impl Fields<'_> {
         Ok(Canary {
             at: self.at,
             lane: text::lane(&word.0).ok_or_else(|| unknown("lane", word))?,
+            place: match (self.row.topic.as_ref(), self.row.partition, self.row.offset) {
+                (Some(topic), Some(partition), Some(offset)) => {
+                    Some((self.symbols.intern(&topic.0), partition, offset))
+                }
+                _ => None,
+            },
         })
     }
 
