@@ -101,7 +101,8 @@ async fn taken(system: &System, moment: Moment, halt: Halt, is_unsafe: bool) -> 
         false => safe_command(&id, "Reset"),
     };
     let homes = match halt {
-        Halt::Dies => system.edges(),
+        // It insists on the first edge: one that has just come back may not take it at once.
+        Halt::Dies => [vec![system.edge(1); 20], vec![system.edge(2)]].concat(),
         Halt::Stops => vec![system.edge(1)],
     };
     if moment.while_connecting {
@@ -109,7 +110,11 @@ async fn taken(system: &System, moment: Moment, halt: Halt, is_unsafe: bool) -> 
         return (Companion::start(&id, homes), in_hand);
     }
     let charger = Companion::connected(&id, homes).await;
-    api.connected(&id).await;
+    let first = system.pod(1);
+    api.connection_where(&id, "is on the first edge", |at| {
+        at.connected && at.pod_id == first
+    })
+    .await;
     (charger, api.send(request).await)
 }
 

@@ -204,6 +204,8 @@ pub enum Input {
     AnswerConfirmed {
         /// The command.
         id: CommandId,
+        /// Who answered; none where the router could not read that.
+        charge_point: Option<ChargePointId>,
     },
     /// Something could not be applied and is to be repeated later.
     Failed(Failed),

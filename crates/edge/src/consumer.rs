@@ -167,16 +167,7 @@ impl<S: LaneSource> Consumer<S> {
             return;
         };
         let consumes = consumes(&placement);
-        if self
-            .places
-            .coming
-            .as_ref()
-            .is_some_and(|p| p.consumes == consumes)
-            || self
-                .opening
-                .as_ref()
-                .is_some_and(|(p, _)| same_place(p, &placement))
-        {
+        if self.is_on_its_way(&placement) {
             return;
         }
         self.opening = None;
@@ -204,6 +195,16 @@ impl<S: LaneSource> Consumer<S> {
         }
         self.backoff.reset();
         self.begin(placement, Duration::ZERO);
+    }
+
+    /// Whether a place is being opened, or is opened and not proven yet.
+    fn is_on_its_way(&self, placement: &Placement) -> bool {
+        let coming = self.places.coming.as_ref();
+        coming.is_some_and(|place| place.consumes == consumes(placement))
+            || self
+                .opening
+                .as_ref()
+                .is_some_and(|(opening, _)| same_place(opening, placement))
     }
 
     fn begin(&mut self, placement: Placement, pause: Duration) {

@@ -281,11 +281,12 @@ impl Link {
                     if redis_now_us > 0 {
                         self.hub.clock.learn(sent_us, domain::ids::Micros(redis_now_us));
                     }
-                    self.hub.clock.hold_lease(until_us);
+                    // Noted first: connections write under the lease from the moment that it is held.
                     history::note("lease", || {
                         let until_m_us = self.hub.clock.machine_us(until_us);
                         json!({ "inc": self.keeper.incarnation().0, "until_m_us": until_m_us })
                     });
+                    self.hub.clock.hold_lease(until_us);
                     self.lease_ready.ready();
                 }
                 Effect::Published(place) => {

@@ -53,7 +53,7 @@ pub struct Shard {
     state: Mutex<State>,
 }
 
-/// Where what the machine says to the router goes, in the order it is said.
+/// Where what the machine says to the router goes.
 pub trait ItemSink {
     /// Takes one item; must not block. A patient one may wait for others like it.
     fn take(&self, item: Item, patient: bool);
@@ -368,7 +368,7 @@ impl State {
     }
 }
 
-/// Whether an item is about a command of low priority, and nothing waits for a reply to it.
+/// Whether an item is about a command of low priority and asks for nothing that the charger waits for.
 fn is_patient(machine: &EdgeMachine, item: &Item) -> bool {
     match item {
         Item::Written { dispatch } => machine.priority_of(dispatch.id) == Priority::Low,

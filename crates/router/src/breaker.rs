@@ -1,9 +1,14 @@
 //! The circuit breaker toward Kafka: a router that is cut off from Kafka, while its peers need not be, stops taking
 //! work that they could do.
 //!
-//! Open, it produces nothing, so that what it claims goes back to its queue at once; it drains no outbox, takes only
-//! timers that nobody else took, and ends its links once, since an edge hears no canaries by them. It accepts
+//! Open, it hands Kafka nothing but canaries, so that what it claims goes back to its queue at once; it begins to drain
+//! no outbox, takes only timers that nobody else took, and sends each edge elsewhere, since an edge hears no canaries
+//! by it; one that comes back within a minute found nobody better and stays, whatever opens meanwhile. It accepts
 //! commands all the same. Where Kafka is away for everybody, every router is open and parks, as it must anyway.
+//!
+//! A failure counts only if nothing was confirmed since that record was sent: what fails beside confirmations is the
+//! matter of a partition, not of this router. A confirmation closes it at once. So does an answer to the probe, but
+//! that proves no more than that Kafka answers; each time it proves too little, the next pause is twice as long.
 //! Left out: what becomes of a record that was under way when it opened; its own report tells.
 
 use std::collections::HashMap;
@@ -23,10 +28,12 @@ use crate::producers::Producers;
 
 /// How long an open router leaves a timer to its peers, who look at each about once a second.
 const LEFT_TO_PEERS_US: u64 = 1_500_000;
-/// A pod that comes back within this time after it was turned away found no better router.
+/// A pod that comes back within this time after it was turned away last, or came back, found no better router.
 const TURNED_AWAY_US: u64 = 60_000_000;
 /// How often it looks for a silence.
 const LOOK: Duration = Duration::from_millis(250);
+/// The longest pause before a probe, unless a longer one is configured.
+const LONGEST_PAUSE_MS: u64 = 30_000;
 /// Who looks so much later stood still itself, and cannot tell.
 const STOOD_STILL_US: u64 = 1_000_000;
 
@@ -34,11 +41,12 @@ const STOOD_STILL_US: u64 = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerConfig {
-    /// So many records in a row that Kafka did not take open it.
+    /// So many records in a row that Kafka did not take, while it took no other, open it.
     pub failures: u32,
     /// It opens when records wait and none was confirmed for so long.
     pub silence_ms: u64,
-    /// How often an open one asks Kafka for a sign of life.
+    /// How long an open one waits before it asks Kafka for a sign of life. Twice as long, up to 30 s, after each such
+    /// sign that no confirmation followed.
     pub probe_ms: u64,
 }
 
@@ -73,7 +81,7 @@ pub struct Breaker {
 /// What was seen of Kafka.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Records without a report.
+    /// Records without a report that were sent since it closed last.
     waiting: u64,
     /// When one was confirmed last, or when the first of those that wait was sent.
     progress_us: u64,
@@ -81,15 +89,35 @@ struct Seen {
     failed: u32,
     /// When somebody looked last.
     looked_us: u64,
+    /// What a failure is compared with.
+    signs: Signs,
+    /// Times that it closed by the probe since something was confirmed.
+    unproven: u32,
+}
+
+/// The signs of life so far. Counts, because two times of a clock may be the same.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Signs {
+    /// Records that were confirmed.
+    confirmed: u64,
+    /// Times that the probe closed it.
+    answered: u64,
 }
 
 /// A record on its way; what is dropped without a report waits no more, and says nothing of Kafka.
 #[derive(Debug)]
-pub struct Sent<'a>(&'a Breaker);
+pub struct Sent<'a> {
+    breaker: &'a Breaker,
+    /// What there was when it was sent.
+    before: Signs,
+}
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        self.0.seen().waiting -= 1;
+        let mut seen = self.breaker.seen();
+        if seen.signs.answered == self.before.answered {
+            seen.waiting -= 1;
+        }
     }
 }
 
@@ -97,13 +125,10 @@ impl Sent<'_> {
     /// Its report came.
     pub fn reported<T>(self, report: &Result<T, SendError>) {
         match report {
-            Ok(_) => {
-                let mut seen = self.0.seen();
-                (seen.failed, seen.progress_us) = (0, self.0.clock.now_us());
-            }
+            Ok(_) => self.breaker.confirmed(),
             // These say something of the record, and Kafka said it.
             Err(SendError::TooLarge { .. } | SendError::UnknownTopic { .. }) => {}
-            Err(_) => self.0.failed(),
+            Err(_) => self.breaker.failed(self.before),
         }
     }
 }
@@ -145,7 +170,10 @@ impl Breaker {
             seen.progress_us = self.clock.now_us();
         }
         seen.waiting += 1;
-        Sent(self)
+        Sent {
+            breaker: self,
+            before: seen.signs,
+        }
     }
 
     /// For how long a timer must have been due before this router takes it.
@@ -165,7 +193,7 @@ impl Breaker {
         self.is_open() && self.turn_away(pod)
     }
 
-    /// Remembers that an edge was sent elsewhere; false if it was a short while ago, and came back.
+    /// Whether an edge is to be sent elsewhere, which is remembered; false if it was a short while ago, and came back.
     pub fn turn_away(&self, pod: &PodId) -> bool {
         let now_us = self.clock.now_us();
         let mut pods = lock(&self.turned_away);
@@ -173,7 +201,8 @@ impl Breaker {
         pods.insert(pod.clone(), now_us).is_none()
     }
 
-    /// Opens it on a silence, and closes it once `probe` succeeds, until `token` is cancelled.
+    /// Opens it on a silence, and closes it once `probe` succeeds, until `token` is cancelled. It does not probe where a
+    /// confirmation closes it first.
     pub async fn run<F: Future<Output = bool>>(
         &self,
         token: CancellationToken,
@@ -182,9 +211,8 @@ impl Breaker {
         let look = async {
             loop {
                 if self.is_open() {
-                    tokio::time::sleep(Duration::from_millis(self.config.probe_ms)).await;
-                    if probe().await {
-                        self.close();
+                    if !self.closes_within(self.pause()).await && probe().await {
+                        self.answered();
                     }
                 } else {
                     tokio::time::sleep(LOOK).await;
@@ -211,9 +239,40 @@ impl Breaker {
         }
     }
 
-    fn failed(&self) {
+    /// How long to wait before the next probe.
+    fn pause(&self) -> Duration {
+        let (first, unproven) = (self.config.probe_ms, self.seen().unproven);
+        let doubled = first.saturating_mul(2_u64.saturating_pow(unproven));
+        Duration::from_millis(doubled.min(LONGEST_PAUSE_MS.max(first)))
+    }
+
+    /// Waits for so long, or until it is closed, which it tells.
+    async fn closes_within(&self, pause: Duration) -> bool {
+        let mut open = self.open.subscribe();
+        tokio::time::timeout(pause, open.wait_for(|open| !*open))
+            .await
+            .is_ok()
+    }
+
+    /// A record was confirmed: Kafka takes what this router writes.
+    fn confirmed(&self) {
+        {
+            let mut seen = self.seen();
+            (seen.failed, seen.unproven, seen.progress_us) = (0, 0, self.clock.now_us());
+            seen.signs.confirmed += 1;
+        }
+        if self.is_open() {
+            self.close();
+        }
+    }
+
+    /// A record failed that was sent when there had been these signs of life.
+    fn failed(&self, before: Signs) {
         let failed = {
             let mut seen = self.seen();
+            if seen.signs != before {
+                return;
+            }
             seen.failed = seen.failed.saturating_add(1);
             seen.failed
         };
@@ -230,12 +289,23 @@ impl Breaker {
         }
     }
 
-    /// Kafka gave a sign of life. It proves little: the next failure opens the breaker again.
-    fn close(&self) {
+    /// Kafka answered the probe. It proves little: the next failure opens the breaker again. What was sent before counts
+    /// no more.
+    fn answered(&self) {
+        if !self.is_open() {
+            return;
+        }
         {
             let mut seen = self.seen();
-            (seen.failed, seen.progress_us) = (self.config.failures.saturating_sub(1), self.clock.now_us());
+            seen.signs.answered += 1;
+            (seen.waiting, seen.progress_us) = (0, self.clock.now_us());
+            seen.failed = self.config.failures.saturating_sub(1);
+            seen.unproven = seen.unproven.saturating_add(1);
         }
+        self.close();
+    }
+
+    fn close(&self) {
         if self.open.send_if_modified(|open| std::mem::replace(open, false)) {
             metrics::gauge!(BREAKER_OPEN).set(0.0);
             tracing::info!("Kafka is back");
@@ -247,7 +317,7 @@ impl Breaker {
     }
 }
 
-/// Hears of openings.
+/// Hears of openings; of one that was over before it was asked, nothing.
 #[derive(Debug)]
 pub struct Openings(watch::Receiver<bool>);
 

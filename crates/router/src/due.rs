@@ -71,7 +71,7 @@ async fn slot_round(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
         engine.follow_up(slot, asked_us, &reply, claimed);
         engine.hub.told(slot, reply.value.outbox_numbers);
         if reply.value.outbox > 0 || reply.value.notes > 0 {
-            engine.wakes.wake(slot, Haste::Now);
+            engine.wakes.wake(slot, Haste::Patient);
         }
         if reply.value.handled.len() < LIMIT {
             return Ok(());

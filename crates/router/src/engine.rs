@@ -1,5 +1,5 @@
 //! What the router's parts share once the store is connected, and the follow-up that every reply of the
-//! store needs: its claims are dispatched, its outbox is woken, its time is learned.
+//! store needs: its claims are dispatched, its outbox is woken.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,6 +1,8 @@
 //! The two ways to Kafka: one for what is urgent and one for the rest. A broker serves the requests of a connection one
 //! after the other, so a backlog that leaves by the same connection stands before whatever comes after it.
 //!
+//! Each has the bounds of `kafka` for itself, and the urgent one a client id that ends in `-urgent`.
+//!
 //! What has an order, as the results of a charger, is sent one after the other by whoever sends it; the ways keep
 //! order only each by itself.
 

@@ -20,6 +20,8 @@ pub struct LinkReply {
 /// Asks for a new life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taking {
+    /// The link that the request came over, where that is known.
+    pub link: Option<LinkNumber>,
     /// The pod.
     pub pod: PodId,
     /// The process's last life; 0 for a new process.
@@ -39,6 +41,8 @@ pub enum TakeReply {
         incarnation: Incarnation,
         /// When its lease lapses unless it is renewed.
         expires: Micros,
+        /// Whether the lease names the place of this request; a repetition changes it not.
+        placed: bool,
     },
     /// Another process took a newer life of this pod: exit.
     Superseded,
@@ -51,6 +55,8 @@ pub enum Renewal {
     Renewed {
         /// When it lapses unless it is renewed.
         expires: Micros,
+        /// Whether it came over an older link than the pod's newest: the place was passed over.
+        late: bool,
     },
     /// It had lapsed, or the store has lost it: take a new life.
     Lapsed,
@@ -81,7 +87,7 @@ impl Store {
     }
 
     /// Takes a new life with a lease. Behind the barrier. A repetition by the same process, whose reply was
-    /// lost, is answered as before while the lease lasts.
+    /// lost, is answered as before while the lease lasts, and prolongs it unless it came over an older link.
     pub async fn take_incarnation(&self, t: &Taking) -> Result<Reply<TakeReply>, StoreError> {
         let args = vec![
             t.pod.to_string(),
@@ -90,11 +96,13 @@ impl Store {
             t.consumes.topic.clone(),
             t.consumes.normal.to_string(),
             t.consumes.urgent.to_string(),
+            link_or_empty(t.link),
         ];
         let read = |r: &mut Reader| match r.text()?.as_str() {
             "taken" => Ok(TakeReply::Taken {
                 incarnation: Incarnation(r.number()?),
                 expires: r.micros()?,
+                placed: r.flag()?,
             }),
             "superseded" => Ok(TakeReply::Superseded),
             other => Err(r.error(format!("unknown answer {other:?}"))),
@@ -120,6 +128,7 @@ impl Store {
             incarnation.to_string(),
             floor.to_string(),
             epoch_seen.to_owned(),
+            link_or_empty(link),
         ];
         if let Some(place) = consumes {
             args.extend([
@@ -127,10 +136,12 @@ impl Store {
                 place.normal.to_string(),
                 place.urgent.to_string(),
             ]);
-            args.extend(link.map(|link| link.to_string()));
         }
         let read = |r: &mut Reader| match r.text()?.as_str() {
-            "renewed" => Ok(Renewal::Renewed { expires: r.micros()? }),
+            "renewed" => Ok(Renewal::Renewed {
+                expires: r.micros()?,
+                late: r.flag()?,
+            }),
             "lapsed" => Ok(Renewal::Lapsed),
             "superseded" => Ok(Renewal::Superseded),
             other => Err(r.error(format!("unknown answer {other:?}"))),
@@ -173,6 +184,11 @@ impl Store {
         self.call(scripts::FORGET_LEASE, Place::Pods, args, Reader::flag)
             .await
     }
+}
+
+/// A link's number as the scripts take it.
+fn link_or_empty(link: Option<LinkNumber>) -> String {
+    link.map_or_else(String::new, |link| link.to_string())
 }
 
 fn read_lease(r: &mut Reader) -> Result<Lease, StoreError> {

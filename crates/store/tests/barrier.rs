@@ -144,6 +144,7 @@ async fn must_wait(store: &Store, id: &ChargePointId, command: CommandId, versio
         version,
     };
     let taking = Taking {
+        link: None,
         pod: pod.clone(),
         last_own: Incarnation(0),
         process: Nonce(1),

@@ -128,7 +128,7 @@ impl Run {
             takeover_us: fields.time("takeover", 15_000)?,
             kick_us: fields.time("kick", 10_000)?,
             quarantine_us: fields.time("quarantine", 10_000)?,
-            audit_us: fields.time("audit", 10_000)?,
+            audit_us: fields.time("audit", 20_000)?,
             forget_pod_us: fields.time("forget_pod", 86_400_000)?,
         };
         Ok(run)

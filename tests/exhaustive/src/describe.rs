@@ -107,7 +107,7 @@ fn of_input(input: &Input) -> String {
         Input::Grant { id, nonce, .. } => format!("grant of command {} nonce {nonce}", command_of(*id)),
         Input::IntentRefused { nonce, .. } => format!("intent {nonce} refused"),
         Input::NonWriteConfirmed { nonce, .. } => format!("non-write {nonce} confirmed"),
-        Input::AnswerConfirmed { id } => format!("answer to command {} confirmed", command_of(*id)),
+        Input::AnswerConfirmed { id, .. } => format!("answer to command {} confirmed", command_of(*id)),
         Input::ConnectionsRenewed { lost, .. } => format!("renewed, {} lost", lost.len()),
         other => format!("{other:?}"),
     }

@@ -160,6 +160,8 @@ fn an_urgent_command_overtakes_those_of_low_priority_that_wait() {
             }
         };
         let first = api.send(with(Priority::Low)).await;
+        // It waits for the charger's answer from here on, so none of the others can be the first.
+        api.reaches(&first, CommandState::Delivered).await;
         let mut low = Vec::new();
         for _ in 0..5 {
             low.push(api.send(with(Priority::Low)).await);

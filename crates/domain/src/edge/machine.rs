@@ -147,7 +147,9 @@ impl EdgeMachine {
             } => self.granted(id, nonce, write_before, cx),
             Input::IntentRefused { id, nonce } => self.intent_refused(id, nonce, cx),
             Input::NonWriteConfirmed { id, nonce } => self.non_write_confirmed(id, nonce, cx),
-            Input::AnswerConfirmed { id } => self.answer_confirmed(id, cx),
+            Input::AnswerConfirmed { id, charge_point } => {
+                self.answer_confirmed(id, charge_point.as_ref(), cx);
+            }
             Input::Failed(failed) => self.failed(failed, cx),
             Input::ConnectionsRenewed { request, lost } => self.renewed(request, &lost, cx),
             Input::Wrote {

@@ -125,10 +125,7 @@ impl EdgeMachine {
         cx: &mut Cx,
     ) {
         if self.is_contradicted(charge_point, id) {
-            if let Some(known) = self.commands.get_mut(&id) {
-                known.rival = Some(Box::new((charge_point.clone(), answer.clone())));
-            }
-            return self.forward_once(charge_point, id, answer, cx);
+            return self.contradict(charge_point, id, answer, cx);
         }
         if !self.commands.contains_key(&id) && !self.meet_stranger(charge_point, id, &answer, cx) {
             return;
@@ -146,25 +143,20 @@ impl EdgeMachine {
         };
         if !matches!(command.stage, Stage::Answered(_) | Stage::Settled) {
             command.stage = Stage::Answered(answer.clone());
-            self.send(
-                Item::Answer {
-                    id,
-                    charge_point: charge_point.clone(),
-                    answer,
-                },
-                cx,
-            );
+            self.forward(charge_point, id, answer, cx);
             self.expect_confirmation(id, cx);
         }
         self.free_slot(charge_point, id, cx);
     }
 
-    /// An answer is durable; that the command was answered stays remembered.
-    pub(super) fn answer_confirmed(&mut self, id: CommandId, cx: &mut Cx) {
+    /// An answer is durable; that the command was answered stays remembered. Routers confirm whatever a charger said,
+    /// so the confirmation of another charger's answer says nothing of this one's.
+    pub(super) fn answer_confirmed(&mut self, id: CommandId, by: Option<&ChargePointId>, cx: &mut Cx) {
         let Some(command) = self.commands.get_mut(&id) else {
             return;
         };
-        if matches!(command.stage, Stage::Answered(_)) {
+        let its_own = by.is_none_or(|by| *by == command.charge_point);
+        if its_own && matches!(command.stage, Stage::Answered(_)) {
             command.stage = Stage::Settled;
             self.settle_alarm(id, cx);
         }
@@ -313,8 +305,16 @@ impl EdgeMachine {
         false
     }
 
-    /// Forwards an answer that is not repeated.
-    fn forward_once(&self, charge_point: &ChargePointId, id: CommandId, answer: Answer, cx: &mut Cx) {
+    /// Forwards an answer that contradicts another, and keeps the first such: no later one can displace the true one.
+    fn contradict(&mut self, charge_point: &ChargePointId, id: CommandId, answer: Answer, cx: &mut Cx) {
+        if let Some(known) = self.commands.get_mut(&id).filter(|known| known.rival.is_none()) {
+            known.rival = Some(Box::new((charge_point.clone(), answer.clone())));
+        }
+        self.forward(charge_point, id, answer, cx);
+    }
+
+    /// Forwards an answer once: it is repeated only if it is remembered as unconfirmed.
+    fn forward(&self, charge_point: &ChargePointId, id: CommandId, answer: Answer, cx: &mut Cx) {
         let charge_point = charge_point.clone();
         self.send(
             Item::Answer {
@@ -336,7 +336,7 @@ impl EdgeMachine {
         cx: &mut Cx,
     ) -> bool {
         if self.strangers >= self.settings.max_strangers {
-            self.forward_once(charge_point, id, answer.clone(), cx);
+            self.forward(charge_point, id, answer.clone(), cx);
             return false;
         }
         self.strangers += 1;

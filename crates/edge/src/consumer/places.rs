@@ -42,7 +42,9 @@ pub(super) enum Moved<S> {
     Not,
     /// The pod moved.
     On,
-    /// The pod moved past a place that was never published; the one before is consumed until the new one is.
+    /// The pod moved past a place that no reply named as published; the one before is consumed until the new one is.
+    /// Routers may still send to the place that is passed, until the new one is published, if a renewal named it whose
+    /// reply was lost. What they send there is then not read: it is dispatched again when its claim ends.
     Past(Option<Place<S>>),
 }
 

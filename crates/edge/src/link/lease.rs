@@ -51,6 +51,8 @@ pub struct LeaseKeeper {
     placed: Option<Consumes>,
     /// The place that the last request named.
     named: Option<Consumes>,
+    /// Whether a newer link of this pod exists, so that nothing is published over this one.
+    overtaken: bool,
 }
 
 /// A request without a reply.
@@ -98,6 +100,7 @@ impl LeaseKeeper {
             due_us: 0,
             placed: None,
             named: None,
+            overtaken: false,
         }
     }
 
@@ -105,6 +108,7 @@ impl LeaseKeeper {
     pub fn hello(&mut self) -> UpItem {
         self.asked.clear();
         self.placed = None;
+        self.overtaken = false;
         up(up_item::Item::Hello(Hello {
             pod_id: self.settings.pod.to_string(),
             incarnation: self.incarnation.0,
@@ -177,7 +181,8 @@ impl LeaseKeeper {
         let lease_us = u64::from(lease.lease_ms) * 1_000;
         let until_us = sent_us.saturating_add(lease_us.saturating_sub(self.settings.margin_us));
         let mut effects = vec![Effect::Held { sent_us, until_us }];
-        effects.extend(consumes.map(Effect::Published));
+        effects.extend(consumes.filter(|_| !lease.passed_over).map(Effect::Published));
+        self.overtaken |= lease.passed_over && !begins;
         if begins {
             (self.incarnation, self.last_incarnation) = (incarnation, incarnation);
             // Before the life begins, so that its registrations wait until every edge has published its floor.
@@ -221,11 +226,11 @@ impl LeaseKeeper {
         request & LEASE_REQUESTS != 0
     }
 
-    /// Whether a reply is overdue.
+    /// Whether this link is of no use: a reply is overdue, or a newer link passed it.
     #[must_use]
     pub fn is_unanswered(&self, now_us: u64) -> bool {
         let late = |asked: &Asked| now_us.saturating_sub(asked.sent_us) >= self.settings.reply_timeout_us;
-        self.asked.values().next().is_some_and(late)
+        self.overtaken || self.asked.values().next().is_some_and(late)
     }
 
     /// What is said before the edge drains.

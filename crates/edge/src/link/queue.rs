@@ -1,5 +1,5 @@
-//! What waits for the router: items of all shards, in the order they were said, sent as one message a loop turn.
-//! What is said of commands of low priority may wait a little for more of its kind.
+//! What waits for the router: items of all shards, sent as one message a loop turn, in the order they were said but for
+//! what is said of commands of low priority: that may wait a little for more of its kind, and others overtake it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -100,20 +100,20 @@ impl LinkQueue {
         }
     }
 
-    /// The next message's items.
+    /// The next message's items: what may not wait, then what has waited, as far as there is room.
     pub fn take_batch(&self) -> Vec<UpItem> {
         let mut state = self.lock();
+        let some = state.items.len().min(BATCH_MAX);
+        let mut batch: Vec<_> = state.items.drain(..some).collect();
         let now = Instant::now();
         if state.leaves.is_some_and(|at| at <= now) {
-            let patient = std::mem::take(&mut state.patient);
-            state.items.extend(patient);
-            (state.leaves, state.left) = (None, Some(now));
+            let some = state.patient.len().min(BATCH_MAX - batch.len());
+            batch.extend(state.patient.drain(..some));
+            if state.patient.is_empty() {
+                (state.leaves, state.left) = (None, Some(now));
+            }
         }
-        if state.items.len() <= BATCH_MAX {
-            return std::mem::take(&mut state.items);
-        }
-        let rest = state.items.split_off(BATCH_MAX);
-        std::mem::replace(&mut state.items, rest)
+        batch
     }
 
     /// How many items wait.
@@ -269,5 +269,18 @@ mod tests {
         assert_eq!((queue.len(), queue.is_overflowed()), (2, true));
         queue.close();
         assert!(queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_much_has_waited_what_may_not_wait_is_in_the_next_message() {
+        let queue = LinkQueue::new(10_000, LINGER);
+        queue.open();
+        patient(&queue, 2_500);
+        assert_eq!(queue.take_batch().len(), BATCH_MAX);
+        queue.push(UpItem::default());
+        let next = queue.take_batch();
+        assert_eq!((next.len(), next[0].patient), (BATCH_MAX, false));
+        queue.filled().await;
+        assert_eq!((queue.take_batch().len(), queue.len()), (501, 0));
     }
 }

@@ -290,6 +290,7 @@ fn lease(request: u64, incarnation: u64) -> Lease {
         incarnation,
         lease_ms: 10_000,
         store_epoch: "e1".into(),
+        passed_over: false,
     }
 }
 

@@ -36,7 +36,7 @@ fn failures_in_a_row_open_it_and_a_confirmation_between_them_does_not() {
     assert!(!breaker.is_open(), "Kafka is there: it refused the record");
     breaker.send().unwrap().reported(&failure());
     assert!(breaker.is_open());
-    assert!(breaker.send().is_err(), "nothing is produced");
+    assert!(breaker.send().is_err(), "no command is produced");
 }
 
 #[test]
@@ -77,14 +77,75 @@ fn after_a_sign_of_life_one_failure_opens_it_again_and_one_confirmation_makes_it
     let (breaker, _hand) = breaker();
     let send = |report: &Result<(), SendError>| breaker.send().unwrap().reported(report);
     (0..3).for_each(|_| send(&failure()));
-    breaker.close();
+    breaker.answered();
     assert!(!breaker.is_open());
     send(&failure());
     assert!(breaker.is_open());
-    breaker.close();
+    breaker.answered();
     send(&Ok(()));
     (0..2).for_each(|_| send(&failure()));
     assert!(!breaker.is_open());
+}
+
+#[test]
+fn records_of_one_partition_that_expire_among_confirmations_do_not_open_it() {
+    let (breaker, hand) = breaker();
+    breaker.look();
+    for _ in 0..10 {
+        let expire: Vec<_> = (0..5).map(|_| breaker.send().unwrap()).collect();
+        for _ in 0..4 {
+            passes(&breaker, &hand, 1_000);
+            breaker.sent().reported(&Ok(()));
+        }
+        expire.into_iter().for_each(|sent| sent.reported(&failure()));
+        assert!(!breaker.is_open());
+    }
+    // Without a confirmation since they were sent, as many do.
+    let expire: Vec<_> = (0..5).map(|_| breaker.send().unwrap()).collect();
+    expire.into_iter().for_each(|sent| sent.reported(&failure()));
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn what_was_sent_before_the_probe_closed_it_neither_fails_nor_waits_for_it() {
+    let (breaker, hand) = breaker();
+    breaker.look();
+    let mut old: Vec<_> = (0..5).map(|_| breaker.send().unwrap()).collect();
+    passes(&breaker, &hand, 2_000);
+    assert!(breaker.is_open());
+    breaker.answered();
+    old.drain(..3).for_each(|sent| sent.reported(&failure()));
+    passes(&breaker, &hand, 10_000);
+    assert!(!breaker.is_open());
+    // They do not take the place of a new one that waits, either.
+    let _waits = breaker.send().unwrap();
+    drop(old);
+    passes(&breaker, &hand, 2_000);
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn while_the_probe_succeeds_and_records_fail_its_pause_grows_and_each_link_ends_once() {
+    let (breaker, hand) = breaker();
+    let pod = PodId::parse("edge-1").unwrap();
+    let mut openings = breaker.openings();
+    let (mut pauses, mut ended) = (Vec::new(), 0);
+    for _ in 0..8 {
+        while let Ok(sent) = breaker.send() {
+            sent.reported(&failure());
+        }
+        if openings.next().now_or_never().is_some() && breaker.turn_away(&pod) {
+            ended += 1;
+        }
+        pauses.push(breaker.pause().as_secs());
+        hand.advance(breaker.pause());
+        breaker.answered();
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+    assert_eq!(ended, 1);
+    breaker.send().unwrap().reported(&Ok(()));
+    breaker.trip("a test");
+    assert_eq!(breaker.pause(), Duration::from_secs(1), "Kafka took something");
 }
 
 #[test]
@@ -126,4 +187,29 @@ async fn an_open_one_closes_at_the_first_sign_of_life() {
     }
     assert!(!breaker.is_open());
     assert!(signs.next().is_none(), "each sign was asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_closes_an_open_one_for_good_before_the_next_probe() {
+    let (breaker, _hand) = breaker();
+    breaker.trip("a test");
+    let asked = std::cell::Cell::new(false);
+    let probe = || {
+        asked.set(true);
+        std::future::ready(true)
+    };
+    // A canary, which goes out all the same, comes through.
+    let canary = async {
+        tokio::task::yield_now().await;
+        breaker.sent().reported(&Ok(()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    };
+    tokio::select! {
+        () = breaker.run(CancellationToken::new(), probe) => panic!("it ended"),
+        () = canary => {}
+    }
+    assert!(!breaker.is_open());
+    assert!(!asked.get());
+    (0..2).for_each(|_| breaker.send().unwrap().reported(&failure()));
+    assert!(!breaker.is_open(), "it is whole");
 }

@@ -1,5 +1,5 @@
 //! The life of one link: Hello and its placement, then items in both directions and canaries, until the stream
-//! breaks or the router drains.
+//! breaks, the router drains, or it sends the edge to a router that may reach Kafka.
 //!
 //! Items are handled side by side (`desk`): what one charger waits for holds up no other. Answers that are there
 //! together go in one message.
@@ -28,6 +28,7 @@ use super::Outbound;
 use super::desk::{Desk, Gone};
 use super::items;
 use super::placing::place;
+use crate::breaker::Openings;
 use crate::dispatcher::shard_message;
 use crate::engine::Engine;
 use crate::error::ApiError;
@@ -62,6 +63,8 @@ pub(super) async fn run(
     drain: CancellationToken,
 ) {
     let _counted = InGauge::enter(LINKS);
+    // Before Hello is looked at, so that an opening right after it is heard.
+    let mut openings = engine.breaker.openings();
     let opened = drain
         .run_until_cancelled(Box::pin(open(&engine, &mut up, &down)))
         .await;
@@ -80,7 +83,7 @@ pub(super) async fn run(
         down,
     };
     session.take(rest);
-    let why = session.live(&mut up, &drain).await;
+    let why = session.live(&mut up, &drain, &mut openings).await;
     session.end(why).await;
 }
 
@@ -175,10 +178,15 @@ enum End {
 }
 
 impl Session {
-    /// Works until the stream ends, the router drains, or it loses Kafka.
-    async fn live(&mut self, up: &mut Streaming<LinkRequest>, drain: &CancellationToken) -> End {
+    /// Works until the stream ends, the router drains, or an opening of the breaker sends the edge elsewhere. An edge
+    /// that was sent a short while ago and came back stays: it found nobody better.
+    async fn live(
+        &mut self,
+        up: &mut Streaming<LinkRequest>,
+        drain: &CancellationToken,
+        openings: &mut Openings,
+    ) -> End {
         let mut canaries = canaries();
-        let mut openings = self.engine.breaker.openings();
         loop {
             let event = tokio::select! {
                 () = drain.cancelled() => Event::Drain,
@@ -195,8 +203,9 @@ impl Session {
                 Event::Up(Ok(None) | Err(_)) | Event::Worked(Err(Gone)) => return End::Broken,
                 Event::Drain => return End::SentAway(ApiError::ShuttingDown),
                 Event::NoKafka => {
-                    self.engine.breaker.turn_away(&self.peer.pod);
-                    return End::SentAway(ApiError::NoKafka);
+                    if self.engine.breaker.turn_away(&self.peer.pod) {
+                        return End::SentAway(ApiError::NoKafka);
+                    }
                 }
             }
         }
@@ -211,7 +220,8 @@ impl Session {
         }
     }
 
-    /// Produces a canary on each lane. Its report is the breaker's business: the edge sees it, or is not ready.
+    /// Produces a canary on each lane, whatever the breaker's state is, and tells the breaker of its report. For the
+    /// edge only its arrival counts.
     fn sing(&mut self) {
         self.canary += 1;
         let payload = record::canary(&self.peer.pod, self.peer.link, self.canary).encode_to_vec();
@@ -234,7 +244,10 @@ impl Session {
 
     /// Finishes what is under way, so that no claim is lost; a life whose link broke is suspect. An edge that is
     /// sent away lives on and links elsewhere: it is not suspect.
-    async fn end(self, why: End) {
+    async fn end(mut self, why: End) {
+        // Nobody hears the canaries' reports any more; while kept they would count as waiting, and as a silence of
+        // Kafka if the work that is finished here takes long.
+        self.sung.clear();
         let incarnation = self.desk.finish().await;
         if let End::SentAway(why) = why {
             tracing::info!(pod = %self.peer.pod, "link ended: {why}");

@@ -25,6 +25,7 @@ fn taking(pod: &PodId, last_own: u64, process: u64) -> Taking {
         urgent: 11,
     };
     Taking {
+        link: None,
         pod: pod.clone(),
         last_own: Incarnation(last_own),
         process: Nonce(process),
@@ -141,8 +142,8 @@ async fn what_comes_late_moves_a_life_nowhere(store: &Store) -> Result<()> {
         topic: "commands-down-shard-1".into(),
         ..first.consumes.clone()
     };
-    renew_over(store, new, &pod, life, &elsewhere).await?;
-    renew_over(store, old, &pod, life, &first.consumes).await?;
+    assert!(!renewed_late(store, new, &pod, life, &elsewhere).await?);
+    assert!(renewed_late(store, old, &pod, life, &first.consumes).await?);
     let lease = store.lease(&pod).await?.value.context("no lease")?;
     assert_eq!(
         lease.consumes, elsewhere,
@@ -150,7 +151,16 @@ async fn what_comes_late_moves_a_life_nowhere(store: &Store) -> Result<()> {
     );
     assert!(store.mark_pod(&pod, life, Mark::Draining).await?.value);
     assert!(store.mark_pod(&pod, life, Mark::Suspect(new)).await?.value);
-    assert_eq!(take(store, &first).await?, life);
+    a_late_repetition_revives_nothing(store, old, &first).await?;
+    let over_new = Taking {
+        link: Some(new),
+        ..first
+    };
+    let again = store.take_incarnation(&over_new).await?.value;
+    assert!(
+        matches!(again, TakeReply::Taken { incarnation, placed: false, .. } if incarnation == life),
+        "the lease names where it is since: {again:?}"
+    );
     let lease = store.lease(&pod).await?.value.context("no lease")?;
     assert_eq!((&lease.consumes, lease.draining), (&elsewhere, true));
     assert!(!lease.suspect, "a repetition over a new link shows that it lives");
@@ -161,15 +171,31 @@ async fn what_comes_late_moves_a_life_nowhere(store: &Store) -> Result<()> {
     Ok(())
 }
 
-async fn renew_over(
+/// A repetition over an older link of a life that is suspect is answered, and changes nothing.
+async fn a_late_repetition_revives_nothing(store: &Store, old: LinkNumber, first: &Taking) -> Result<()> {
+    let before = store.lease(&first.pod).await?.value.context("no lease")?;
+    let late = Taking {
+        link: Some(old),
+        ..first.clone()
+    };
+    assert_eq!(take(store, &late).await?, before.incarnation);
+    let after = store.lease(&first.pod).await?.value.context("no lease")?;
+    assert!(after.suspect);
+    assert_eq!(after, before, "neither its end nor its suspicion moved");
+    Ok(())
+}
+
+/// Renews over a link, and tells whether the store holds the link for an older one.
+async fn renewed_late(
     store: &Store,
     link: LinkNumber,
     pod: &PodId,
     life: Incarnation,
     place: &Consumes,
-) -> Result<()> {
+) -> Result<bool> {
     let renewed = store.renew_lease(Some(link), pod, life, Version(0), "", Some(place));
-    let renewed = renewed.await?.value;
-    assert!(matches!(renewed, Renewal::Renewed { .. }), "{renewed:?}");
-    Ok(())
+    match renewed.await?.value {
+        Renewal::Renewed { late, .. } => Ok(late),
+        other => anyhow::bail!("{other:?}"),
+    }
 }

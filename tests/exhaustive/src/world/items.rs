@@ -136,7 +136,10 @@ impl State {
                 None => Input::IntentRefused { id, nonce },
             }),
             EventKind::NonWrite => Some(Input::NonWriteConfirmed { id, nonce }),
-            EventKind::Answer => Some(Input::AnswerConfirmed { id }),
+            EventKind::Answer => Some(Input::AnswerConfirmed {
+                id,
+                charge_point: Some(charge_point()),
+            }),
             _ => None,
         };
         if let Some(input) = answer {

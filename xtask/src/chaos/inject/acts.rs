@@ -217,12 +217,14 @@ async fn leave_ghost(rig: &Rig) -> Result<()> {
     let record = format!("hf:{{pods}}:l:{name}");
     let lapsed = chronicle::wall_us().saturating_sub(FORGET_US).to_string();
     let fields = "inc 1 link 1 sus 0 dr 0 topic commands-down-shard-0 np 0 up 8 floor 0 epoch 0 proc 1 exp";
-    let mut words: Vec<&[u8]> = vec![b"HSET", record.as_bytes()];
+    // In one step: a record without its place in the index is one that no router ever leaves.
+    let script = "redis.call('ZADD', KEYS[2], ARGV[#ARGV], ARGV[1]) \
+        return redis.call('HSET', KEYS[1], unpack(ARGV, 2))";
+    let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), b"2", record.as_bytes()];
+    words.extend([b"hf:{pods}:index", name.as_bytes()]);
     words.extend(fields.split(' ').map(str::as_bytes));
     words.push(lapsed.as_bytes());
     redis.call(&words).await?;
-    let index: [&[u8]; 4] = [b"ZADD", b"hf:{pods}:index", lapsed.as_bytes(), name.as_bytes()];
-    redis.call(&index).await?;
     Ok(())
 }
 

@@ -160,6 +160,13 @@ impl Bench {
         })
     }
 
+    pub(super) fn confirmed(&mut self, n: u64, id: u8) -> Vec<Output> {
+        self.input(Input::AnswerConfirmed {
+            id: command(id),
+            charge_point: Some(charger(n)),
+        })
+    }
+
     pub(super) fn timeout(&mut self, n: u64, socket: u64, id: u8) -> Vec<Output> {
         self.input(Input::CallTimeout {
             charge_point: charger(n),

@@ -170,6 +170,6 @@ fn a_non_write_of_an_older_intent_is_repeated_after_a_later_grant() {
         nonce: older,
     });
     b.answered(1, 1);
-    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.confirmed(1, 1);
     assert_eq!(b.machine.unconfirmed(), 0);
 }

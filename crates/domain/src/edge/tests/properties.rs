@@ -209,7 +209,10 @@ impl World {
                     answer: answer("{}"),
                 }
             }
-            Act::ConfirmAnswer(id) => Input::AnswerConfirmed { id: command(*id) },
+            Act::ConfirmAnswer(id) => Input::AnswerConfirmed {
+                id: command(*id),
+                charge_point: None,
+            },
             Act::Cancel(n, id) => Input::Cancel {
                 incarnation: Incarnation(self.life),
                 charge_point: charger(*n),
@@ -353,7 +356,7 @@ proptest! {
         let said = b.input(Input::LinkUp);
         world.note(said);
         for id in 0..6 {
-            b.input(Input::AnswerConfirmed { id: command(id) });
+            b.input(Input::AnswerConfirmed { id: command(id), charge_point: None });
         }
         for (id, nonce) in world.non_written.clone() {
             b.input(Input::NonWriteConfirmed { id, nonce });

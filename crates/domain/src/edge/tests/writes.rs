@@ -12,7 +12,7 @@ fn a_safe_command_is_written_noticed_answered_and_settled() {
     b.connect(1, 10, 100);
     b.write(1, 10, 1, 1000, 100);
     assert_eq!(answers(&b.answered(1, 1)), [command(1)]);
-    assert!(b.input(Input::AnswerConfirmed { id: command(1) }).is_empty());
+    assert!(b.confirmed(1, 1).is_empty());
     assert!(answers(&b.pass(20 * SECOND)).is_empty());
 }
 
@@ -25,7 +25,7 @@ fn an_unconfirmed_answer_is_sent_again_until_a_router_confirmed_it() {
     assert_eq!(answers(&b.pass(6 * SECOND)), [command(1)]);
     b.input(Input::Failed(crate::edge::Failed::Command(command(1))));
     assert_eq!(answers(&b.pass(SECOND)), [command(1)]);
-    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.confirmed(1, 1);
     assert!(answers(&b.pass(30 * SECOND)).is_empty());
 }
 
@@ -153,7 +153,7 @@ fn a_late_record_of_what_was_answered_is_answered_and_after_confirmation_dropped
     let mut record = b.routed(1, 1, 1001, 100);
     record.attempt = 2;
     assert_eq!(answers(&b.record(record.clone())), [command(1)]);
-    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.confirmed(1, 1);
     record.dispatch.0 = 1002;
     assert!(
         b.record(record).is_empty(),
@@ -260,7 +260,7 @@ fn invented_answers_beyond_the_bound_are_forwarded_and_not_remembered() {
         assert_eq!(answers(&b.answered(1, id)).len(), 1);
     }
     assert_eq!(b.machine.remembered(), 2);
-    b.input(Input::AnswerConfirmed { id: command(0) });
+    b.confirmed(1, 0);
     b.answered(1, 11);
     assert_eq!(
         b.machine.remembered(),
@@ -279,7 +279,7 @@ fn memory_is_kept_until_the_deadline_and_then_given_up() {
         id: command(1),
         answer: answer("{}"),
     });
-    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.confirmed(1, 1);
     b.pass(299 * SECOND);
     assert_eq!(b.machine.remembered(), 1);
     b.pass(62 * SECOND);
@@ -296,7 +296,7 @@ fn what_another_charger_says_to_a_command_does_not_keep_it_from_being_written() 
     assert_eq!(writes(&b.record(record)), [command(1)]);
     b.wrote(1, 10, 1);
     b.answered(1, 1);
-    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.confirmed(1, 1);
     b.pass(400 * SECOND);
     assert_eq!(b.machine.remembered(), 0);
 }
@@ -330,17 +330,52 @@ fn the_true_answer_is_forwarded_and_repeated_after_a_forged_one_that_was_settled
     b.connect(1, 10, 100);
     b.connect(2, 11, 101);
     b.answered(2, 1);
-    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.confirmed(2, 1);
     assert_eq!(answers(&b.answered(1, 1)), [command(1)]);
     assert_eq!(
         answers(&b.pass(6 * SECOND)),
         [command(1)],
         "it is not confirmed yet"
     );
-    b.input(Input::AnswerConfirmed { id: command(1) });
+    b.confirmed(1, 1);
     let record = b.routed(1, 1, 1000, 100);
     assert!(writes(&b.record(record)).is_empty(), "it was answered here");
     assert!(answers(&b.answered(2, 1)).is_empty(), "a router said whose it is");
+}
+
+#[test]
+fn a_confirmed_forgery_neither_settles_nor_displaces_the_true_answer() {
+    let mut b = Bench::new();
+    for n in 1..=3 {
+        b.connect(n, 9 + n, 99 + n);
+    }
+    b.answered(1, 1);
+    b.answered(2, 1);
+    b.confirmed(2, 1);
+    assert_eq!(answers(&b.pass(6 * SECOND)), [command(1)], "nobody confirmed it");
+    b.confirmed(1, 1);
+    assert!(answers(&b.pass(30 * SECOND)).is_empty());
+    // The same the other way round: the true charger answers second, and yet another forges.
+    b.answered(2, 2);
+    b.answered(1, 2);
+    b.answered(3, 2);
+    b.confirmed(1, 2);
+    let record = b.routed(1, 2, 1000, 100);
+    let told = b.record(record);
+    assert!(writes(&told).is_empty(), "the true charger answered it");
+    assert_eq!(answers(&told), [command(2)]);
+}
+
+#[test]
+fn a_confirmation_that_names_no_charger_settles_whatever_was_said() {
+    let mut b = Bench::new();
+    b.connect(1, 10, 100);
+    b.answered(1, 1);
+    b.input(Input::AnswerConfirmed {
+        id: command(1),
+        charge_point: None,
+    });
+    assert!(answers(&b.pass(30 * SECOND)).is_empty());
 }
 
 #[test]

@@ -36,6 +36,15 @@ fn lease(request: u64, incarnation: u64, epoch: &str) -> Lease {
         incarnation,
         lease_ms: 10_000,
         store_epoch: epoch.into(),
+        passed_over: false,
+    }
+}
+
+/// The same, and the lease does not name the place of the request.
+fn passed_over(lease: Lease) -> Lease {
+    Lease {
+        passed_over: true,
+        ..lease
     }
 }
 
@@ -228,6 +237,46 @@ fn a_renewal_names_the_proven_place_and_one_is_due_at_once_when_the_pod_has_move
         None,
         "what is published stays"
     );
+}
+
+#[test]
+fn a_place_that_a_renewal_was_too_late_to_name_is_not_published_and_the_link_ends() {
+    let mut keeper = alive();
+    let there = place("commands-down-shard-9");
+    let request = request_of(keeper.due(2 * SECOND, Some(&there), Version(0)));
+    assert!(!keeper.is_unanswered(2 * SECOND));
+    let effects = keeper.held(&passed_over(lease(request, 7, "e1")));
+    assert_eq!(
+        effects[1..],
+        [Effect::Renewed],
+        "the lease is held, the place is not"
+    );
+    assert!(
+        keeper.is_unanswered(2 * SECOND),
+        "a newer link exists: this one is of no use"
+    );
+    keeper.hello();
+    assert!(!keeper.is_unanswered(2 * SECOND));
+    keeper.placed(&Placement {
+        topic: there.topic.clone(),
+        link_number: 9,
+        ..Placement::default()
+    });
+    let request = request_of(keeper.due(2 * SECOND, Some(&there), Version(0)));
+    let effects = keeper.held(&lease(request, 7, "e1"));
+    assert!(effects.contains(&Effect::Published(there)), "{effects:?}");
+}
+
+#[test]
+fn a_life_taken_before_at_another_place_is_published_by_its_next_renewal() {
+    let mut keeper = keeper();
+    let request = request_of(keeper.due(SECOND, Some(&here()), Version(0)));
+    let effects = keeper.held(&passed_over(lease(request, 7, "e1")));
+    assert_eq!(effects[1..], [Effect::Taken(Incarnation(7))]);
+    assert!(!keeper.is_unanswered(SECOND), "the link is the newest");
+    let request = request_of(keeper.due(4 * SECOND, Some(&here()), Version(0)));
+    let effects = keeper.held(&lease(request, 7, "e1"));
+    assert!(effects.contains(&Effect::Published(here())), "{effects:?}");
 }
 
 #[test]

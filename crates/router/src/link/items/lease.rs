@@ -14,6 +14,7 @@ use crate::link::session::Peer;
 /// Takes a new life.
 pub(super) async fn take(engine: &Engine, peer: &Peer, take: &TakeIncarnation) -> Answer {
     let taking = Taking {
+        link: Some(peer.link),
         pod: peer.pod.clone(),
         last_own: Incarnation(take.last_incarnation),
         process: peer.process,
@@ -23,11 +24,15 @@ pub(super) async fn take(engine: &Engine, peer: &Peer, take: &TakeIncarnation) -
     engine.leases.forget(&peer.pod);
     match reply {
         Ok(reply) => match reply.value {
-            TakeReply::Taken { incarnation, expires } => {
+            TakeReply::Taken {
+                incarnation,
+                expires,
+                placed,
+            } => {
                 tracing::info!(pod = %peer.pod, %incarnation, "edge took a new life");
                 account::leased(&peer.pod, incarnation, expires, reply.redis_now);
                 let lease_ms = remaining_ms(expires.0, reply.redis_now.0);
-                let lease = lease(engine, take.request, incarnation, lease_ms);
+                let lease = lease(engine, take.request, incarnation, lease_ms, !placed);
                 Answer {
                     incarnation: Some(incarnation),
                     ..Answer::one(lease, reply.redis_now)
@@ -57,10 +62,10 @@ pub(super) async fn renew(engine: &Engine, peer: &Peer, renew: &RenewLease) -> A
     );
     match renewed.await {
         Ok(reply) => match reply.value {
-            Renewal::Renewed { expires } => {
+            Renewal::Renewed { expires, late } => {
                 account::leased(&peer.pod, incarnation, expires, reply.redis_now);
                 let lease_ms = remaining_ms(expires.0, reply.redis_now.0);
-                let lease = lease(engine, renew.request, incarnation, lease_ms);
+                let lease = lease(engine, renew.request, incarnation, lease_ms, late);
                 Answer {
                     incarnation: Some(incarnation),
                     ..Answer::one(lease, reply.redis_now)
@@ -108,13 +113,20 @@ pub(super) async fn goodbye(engine: &Engine, peer: &Peer, goodbye: &Goodbye) -> 
 }
 
 /// The lease, whose time counts from the sending of the request: it is what was left when the store said so.
-fn lease(engine: &Engine, request: u64, incarnation: Incarnation, lease_ms: u32) -> down_item::Item {
+fn lease(
+    engine: &Engine,
+    request: u64,
+    incarnation: Incarnation,
+    lease_ms: u32,
+    passed_over: bool,
+) -> down_item::Item {
     let store_epoch = engine.store.epoch();
     down_item::Item::Lease(Lease {
         request,
         incarnation: incarnation.0,
         lease_ms,
         store_epoch,
+        passed_over,
     })
 }
 

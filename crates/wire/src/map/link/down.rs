@@ -21,11 +21,7 @@ pub fn input(item: &down_item::Item) -> Result<Option<Input>, WireError> {
         },
         down_item::Item::ConnectionsRenewed(r) => Input::ConnectionsRenewed {
             request: r.request,
-            lost: r
-                .lost_charge_point_ids
-                .iter()
-                .map(|id| charge_point(id))
-                .collect::<Result<_, _>>()?,
+            lost: charge_points(&r.lost_charge_point_ids)?,
         },
         down_item::Item::Grant(g) => Input::Grant {
             id: command(&g.command_id)?,
@@ -42,6 +38,7 @@ pub fn input(item: &down_item::Item) -> Result<Option<Input>, WireError> {
         },
         down_item::Item::AnswerConfirmed(c) => Input::AnswerConfirmed {
             id: command(&c.command_id)?,
+            charge_point: charge_point_if_any(&c.charge_point_id)?,
         },
         down_item::Item::Failed(f) => Input::Failed(failed(f)?),
         down_item::Item::Placement(_) | down_item::Item::Lease(_) | down_item::Item::LeaseRefused(_) => {
@@ -77,6 +74,15 @@ fn charge_point(text: &str) -> Result<ChargePointId, WireError> {
     id("charge_point_id", ChargePointId::parse(text))
 }
 
+/// None where the router could not read whom an item is about.
+fn charge_point_if_any(text: &str) -> Result<Option<ChargePointId>, WireError> {
+    (!text.is_empty()).then(|| charge_point(text)).transpose()
+}
+
+fn charge_points(texts: &[String]) -> Result<Vec<ChargePointId>, WireError> {
+    texts.iter().map(|text| charge_point(text)).collect()
+}
+
 fn command(text: &str) -> Result<CommandId, WireError> {
     id("command_id", CommandId::parse(text))
 }
@@ -104,6 +110,21 @@ mod tests {
         let grant = down_item::Item::Grant(grant);
         assert_eq!(input(&grant), Ok(Some(expected)));
         assert_eq!(charge_point_of(&grant), ChargePointId::parse("CP-1").ok());
+    }
+
+    #[test]
+    fn a_confirmed_answer_names_its_charger_where_the_router_could_read_it() {
+        let id = CommandId::new(1, [1; 10], Slot(4));
+        let read = |charge_point_id: &str| {
+            input(&down_item::Item::AnswerConfirmed(link::AnswerConfirmed {
+                command_id: id.to_string(),
+                charge_point_id: charge_point_id.to_owned(),
+            }))
+        };
+        for (name, charge_point) in [("CP-1", ChargePointId::parse("CP-1").ok()), ("", None)] {
+            assert_eq!(read(name), Ok(Some(Input::AnswerConfirmed { id, charge_point })));
+        }
+        assert!(read(&"no charger ".repeat(100)).is_err());
     }
 
     #[test]

@@ -24,7 +24,9 @@ pub(super) fn judge(world: &World, judgement: &mut Judgement) {
         if command.dispatches(world).next().is_some() {
             judgement.seen();
         }
-        if let Some(call) = command.received(world).next() {
+        // Under `relaxed` the grant, and with it the word of it, may be forgotten.
+        let kept = |call: &&Charger| !world.may_be_forgotten(call.at.m_us);
+        if let Some(call) = command.received(world).find(kept) {
             judgement.broken(
                 Violation::new("told as surely unwritten, and the charger received it")
                     .command(command.id)

@@ -302,7 +302,8 @@ pub(super) fn kind_of(item: &Item) -> Option<(EventKind, CommandId)> {
 }
 
 /// What a verdict means to the edge that sent the event.
-pub(super) fn say(kind: EventKind, id: CommandId, nonce: Nonce, applied: &Applied) -> Option<Input> {
+pub(super) fn say(item: &Item, nonce: Nonce, applied: &Applied) -> Option<Input> {
+    let (kind, id) = kind_of(item)?;
     match kind {
         EventKind::Intent => {
             let fine = matches!(applied.verdict, Some(Verdict::Applied | Verdict::Repeated));
@@ -319,7 +320,13 @@ pub(super) fn say(kind: EventKind, id: CommandId, nonce: Nonce, applied: &Applie
             })
         }
         EventKind::NonWrite => Some(Input::NonWriteConfirmed { id, nonce }),
-        EventKind::Answer => Some(Input::AnswerConfirmed { id }),
+        EventKind::Answer => Some(Input::AnswerConfirmed {
+            id,
+            charge_point: match item {
+                Item::Answer { charge_point, .. } => Some(charge_point.clone()),
+                _ => None,
+            },
+        }),
         _ => None,
     }
 }

@@ -202,12 +202,12 @@ impl World {
             }
             Origin::Link { wire, item, nonce } => {
                 let kind = super::items::kind_of(&item);
-                let Some((kind, id)) = kind else {
+                let Some((_, id)) = kind else {
                     return self.answer_link(n, wire, None);
                 };
                 let answer = match applied {
                     Some((now, applied)) => {
-                        super::items::say(kind, id, nonce, &applied).map(|input| (Down::Input(input), now))
+                        super::items::say(&item, nonce, &applied).map(|input| (Down::Input(input), now))
                     }
                     None => Some((Down::Input(Input::Failed(Failed::Command(id))), Micros(0))),
                 };

@@ -1,0 +1,216 @@
+//! Batches, turns, failures and the end of a slot's queue.
+
+use std::sync::Mutex;
+
+use domain::delivery::{Event, EventKind};
+use domain::ids::{CommandId, Micros};
+
+use super::*;
+
+fn input(n: u8, slot: u16) -> EventInput {
+    let id = CommandId::new(u64::from(n), [n; 10], Slot(slot));
+    EventInput {
+        id,
+        event: Event::open(EventKind::Cancel),
+        answer: None,
+        charge_point: None,
+    }
+}
+
+fn applied(inputs: &[EventInput]) -> Reply<Vec<Applied>> {
+    let one = |_: &EventInput| Applied {
+        verdict: None,
+        status: None,
+        write_before: Micros(0),
+        claimed: vec![],
+    };
+    Reply {
+        value: inputs.iter().map(one).collect(),
+        redis_now: Micros(7),
+        wants_drain: false,
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
+    let (queues, mut ends) = SlotQueues::new(1);
+    let gate = Arc::new(Semaphore::new(0));
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let (g, s) = (Arc::clone(&gate), Arc::clone(&sizes));
+    let server = tokio::spawn(run(
+        ends.remove(0).1,
+        CancellationToken::new(),
+        queues.turns(),
+        move |inputs, _| {
+            let (g, s) = (Arc::clone(&g), Arc::clone(&s));
+            async move {
+                s.lock().unwrap().push(inputs.len());
+                g.acquire().await.unwrap().forget();
+                Ok(applied(&inputs))
+            }
+        },
+    ));
+    let call = |n| {
+        let queues = queues.clone();
+        tokio::spawn(async move { queues.apply(input(n, 0)).await })
+    };
+    let mut calls = vec![call(0)];
+    while sizes.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    calls.extend((1..5).map(call));
+    while queues.queues[0].capacity() > QUEUE - 4 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(2);
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().redis_now, Micros(7));
+    }
+    drop(queues);
+    server.await.unwrap();
+    assert_eq!(*sizes.lock().unwrap(), [1, 4]);
+}
+
+#[tokio::test]
+async fn a_failed_call_fails_all_its_events_and_the_next_call_works() {
+    let (queues, mut ends) = SlotQueues::new(1);
+    let mut first = true;
+    let server = tokio::spawn(run(
+        ends.remove(0).1,
+        CancellationToken::new(),
+        queues.turns(),
+        move |inputs, _| {
+            let fails = std::mem::take(&mut first);
+            async move {
+                if fails {
+                    Err(StoreError::OutOfMemory)
+                } else {
+                    Ok(applied(&inputs))
+                }
+            }
+        },
+    ));
+    let failed = queues.apply(input(1, 0)).await;
+    assert!(matches!(failed, Err(SubmitError::Store(e)) if matches!(*e, StoreError::OutOfMemory)));
+    assert!(queues.apply(input(2, 0)).await.is_ok());
+    drop(queues);
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_was_queued_finish_and_takes_no_more() {
+    let (queues, mut ends) = SlotQueues::new(1);
+    let stop = CancellationToken::new();
+    let waiting = tokio::spawn({
+        let queues = queues.clone();
+        async move { queues.apply(input(1, 0)).await }
+    });
+    while queues.queues[0].capacity() == QUEUE {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    run(ends.remove(0).1, stop, queues.turns(), |inputs, _| async move {
+        Ok(applied(&inputs))
+    })
+    .await;
+    assert!(waiting.await.unwrap().is_ok());
+    assert!(matches!(
+        queues.apply(input(2, 0)).await,
+        Err(SubmitError::Closed)
+    ));
+}
+
+#[tokio::test]
+async fn an_id_of_a_foreign_slot_and_a_closed_router_are_told_apart() {
+    let (queues, ends) = SlotQueues::new(2);
+    assert!(matches!(
+        queues.apply(input(1, 9)).await,
+        Err(SubmitError::NoSlot)
+    ));
+    drop(ends);
+    assert!(matches!(
+        queues.apply(input(1, 1)).await,
+        Err(SubmitError::Closed)
+    ));
+}
+
+/// One slot whose calls are told, and a way to submit to it.
+struct OneSlot {
+    queues: SlotQueues,
+    called: mpsc::UnboundedReceiver<(usize, bool)>,
+}
+
+impl OneSlot {
+    fn served() -> Self {
+        let (queues, mut ends) = SlotQueues::new(1);
+        let (calls, called) = mpsc::unbounded_channel();
+        let apply = move |inputs: Vec<EventInput>, patient| {
+            let reply = applied(&inputs);
+            calls.send((inputs.len(), patient)).unwrap();
+            async move { Ok(reply) }
+        };
+        tokio::spawn(run(
+            ends.remove(0).1,
+            CancellationToken::new(),
+            queues.turns(),
+            apply,
+        ));
+        Self { queues, called }
+    }
+
+    /// Submits, and lets the slot see it; no time passes.
+    async fn submit(&self, n: u8, patient: bool) {
+        let queues = self.queues.clone();
+        tokio::spawn(async move { queues.submit(input(n, 0), patient).await });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_patient_waits_for_its_turn_and_goes_with_what_is_not() {
+    let mut slot = OneSlot::served();
+    let turns = slot.queues.turns();
+    let taken = turns.acquire_many(4).await.unwrap();
+    slot.submit(1, true).await;
+    slot.submit(2, true).await;
+    assert!(slot.called.try_recv().is_err(), "nobody's turn has come");
+    slot.submit(3, false).await;
+    assert_eq!(slot.called.try_recv(), Ok((3, false)));
+    slot.submit(4, true).await;
+    drop(taken);
+    assert_eq!(slot.called.recv().await, Some((1, true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_keeps_its_place_whatever_else_comes() {
+    let mut slot = OneSlot::served();
+    let turns = slot.queues.turns();
+    let taken = turns.acquire_many(3).await.unwrap();
+    let last = turns.acquire().await.unwrap();
+    slot.submit(1, true).await;
+    let other = turns.acquire();
+    tokio::pin!(other);
+    assert!(futures_util::poll!(&mut other).is_pending());
+    slot.submit(2, true).await;
+    drop(last);
+    assert_eq!(slot.called.recv().await, Some((2, true)));
+    drop(taken);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_turn_is_waited_for_where_none_comes_or_a_call_is_full() {
+    let mut slot = OneSlot::served();
+    let turns = slot.queues.turns();
+    let _taken = turns.acquire_many(4).await.unwrap();
+    let began = tokio::time::Instant::now();
+    slot.submit(1, true).await;
+    assert_eq!(slot.called.recv().await, Some((1, true)));
+    assert_eq!(began.elapsed(), LONGEST_WAIT);
+    for _ in 0..MOST {
+        slot.submit(1, true).await;
+    }
+    assert_eq!(slot.called.try_recv(), Ok((MOST, true)));
+    assert_eq!(began.elapsed(), LONGEST_WAIT);
+}
