@@ -3,36 +3,16 @@
 use serde_json::json;
 
 use crate::story::{Cmd, LINK, Story, safe};
-
-/// A command that expires, and of which the caller is told that it surely was not written.
-fn unwritten() -> Story {
-    let cmd = Cmd {
-        deadline_ms: 4_000,
-        ..safe("c-1")
-    };
-    let mut story = Story::new();
-    story.accept(cmd, 2_000);
-    let dispatch = story.dispatch(cmd, LINK, 1, 2_005);
-    story.apply(
-        "router-1",
-        "c-1",
-        "notready",
-        dispatch,
-        ("applied", "PENDING"),
-        2_010,
-    );
-    story.end(cmd, "EXPIRED", "", 4_050);
-    story
-}
+use crate::writing::expiring;
 
 #[test]
 fn a_command_that_is_told_as_unwritten_and_was_not_passes() {
-    unwritten().shows(15);
+    expiring().shows(15);
 }
 
 #[test]
 fn a_command_that_is_told_as_unwritten_and_reached_the_charger_is_flagged() {
-    let mut story = unwritten();
+    let mut story = expiring();
     let cmd = Cmd {
         deadline_ms: 4_000,
         ..safe("c-1")
@@ -88,7 +68,7 @@ fn a_call_with_another_action_or_payload_is_flagged() {
 
 #[test]
 fn a_call_that_reaches_another_charger_is_flagged() {
-    let mut story = unwritten();
+    let mut story = expiring();
     story.edit("get", |l| {
         l["possibly_written"] = json!(true);
         true

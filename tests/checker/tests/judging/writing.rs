@@ -106,8 +106,8 @@ fn without_the_edge_word_a_command_counts_as_arrived_a_second_after_its_dispatch
     story.breaks(13);
 }
 
-/// A command that was claimed, and expires unwritten.
-fn expiring() -> Story {
+/// A command that was claimed, and expires unwritten, which its caller is told.
+pub(crate) fn expiring() -> Story {
     let cmd = Cmd {
         deadline_ms: 4_000,
         ..safe("c-1")
