@@ -194,8 +194,14 @@ async fn a_slot_keeps_its_place_whatever_else_comes() {
     tokio::pin!(other);
     assert!(futures_util::poll!(&mut other).is_pending());
     slot.submit(2, true).await;
+    let began = tokio::time::Instant::now();
     drop(last);
     assert_eq!(slot.called.recv().await, Some((2, true)));
+    assert_eq!(
+        began.elapsed(),
+        Duration::ZERO,
+        "it had its turn, and did not go without"
+    );
     drop(taken);
 }
 
