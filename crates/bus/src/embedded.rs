@@ -31,8 +31,6 @@ pub enum Fault {
     CutNextProduce,
     /// The next produce request is refused as too large.
     RefuseNextProduceAsTooLarge,
-    /// The next request for a producer id is refused for ever, which is fatal to an idempotent producer.
-    RefuseNextProducerId,
 }
 
 impl EmbeddedBroker {
@@ -105,10 +103,6 @@ impl EmbeddedBroker {
             Fault::RefuseNextProduceAsTooLarge => {
                 (RDKafkaApiKey::Produce, Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
             }
-            Fault::RefuseNextProducerId => (
-                RDKafkaApiKey::InitProducerId,
-                Code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
-            ),
         };
         self.instruct("injecting a fault", move |cluster| {
             cluster.request_errors(request, &[code]);

@@ -100,6 +100,8 @@ pub enum SendError {
         topic: Arc<str>,
         /// Bytes of key and payload.
         bytes: usize,
+        /// Whether it was queued before: then an earlier attempt, alone, may have been written.
+        queued: bool,
     },
     /// The topic, or this partition of it, does not exist.
     #[error("topic {topic}, partition {partition:?} is unknown")]
@@ -130,8 +132,10 @@ impl SendError {
     /// Whether the record is certainly in no log, so that its sender may act as if it never sent it.
     pub fn surely_unproduced(&self) -> bool {
         match self {
-            Self::QueueFull | Self::TooLarge { .. } => true,
-            Self::Refused { queued, .. } | Self::UnknownTopic { queued, .. } => !queued,
+            Self::QueueFull => true,
+            Self::TooLarge { queued, .. }
+            | Self::Refused { queued, .. }
+            | Self::UnknownTopic { queued, .. } => !queued,
             Self::TimedOut { .. } | Self::Indeterminate { .. } => false,
         }
     }
@@ -164,8 +168,7 @@ impl SendError {
     }
 
     /// Reads librdkafka's code in a delivery report. Between queueing and report there may have been attempts
-    /// that nobody saw the answer of, so hardly any code proves that nothing was written. `TooLarge` does:
-    /// every attempt sends the same batch.
+    /// that nobody saw the answer of, so no code proves that nothing was written.
     pub(crate) fn at_report(error: &KafkaError, fate: &Fate) -> Self {
         Self::classify(error, fate, true)
     }
@@ -188,6 +191,7 @@ impl SendError {
             Code::MessageSizeTooLarge | Code::InvalidMessageSize => Self::TooLarge {
                 topic: topic(),
                 bytes: fate.bytes,
+                queued,
             },
             Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
                 Self::UnknownTopic {
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_proves_nothing_but_that_a_record_was_too_large() {
+    fn a_report_proves_nothing() {
         for code in [
             RDKafkaErrorCode::MessageTimedOut,
             RDKafkaErrorCode::UnknownTopic,
@@ -261,13 +265,11 @@ mod tests {
             RDKafkaErrorCode::PurgeQueue,
             RDKafkaErrorCode::NotEnoughReplicas,
             RDKafkaErrorCode::BrokerTransportFailure,
-            RDKafkaErrorCode::Fatal,
+            RDKafkaErrorCode::MessageSizeTooLarge,
         ] {
             let error = SendError::at_report(&KafkaError::MessageProduction(code), &fate());
             assert!(!error.surely_unproduced(), "{code:?}");
         }
-        let code = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
-        assert!(SendError::at_report(&code, &fate()).surely_unproduced());
     }
 
     #[test]
@@ -297,6 +299,7 @@ mod tests {
             SendError::TooLarge {
                 topic: topic(),
                 bytes: 1,
+                queued: true,
             },
             SendError::UnknownTopic {
                 topic: topic(),

@@ -10,10 +10,8 @@ pub const PRODUCE_FAILURES: &str = "gateway_kafka_produce_failures_total";
 pub const PRODUCE_SECONDS: &str = "gateway_kafka_produce_seconds";
 /// Records that wait for their delivery report.
 pub const PRODUCER_QUEUE: &str = "gateway_kafka_producer_queue_records";
-/// How many records may wait before `send` refuses.
+/// How many records may wait, over all producers of the process, each of which refuses at its own share.
 pub const PRODUCER_QUEUE_LIMIT: &str = "gateway_kafka_producer_queue_limit_records";
-/// Producers that were replaced after a fatal error.
-pub const PRODUCER_REBUILDS: &str = "gateway_kafka_producer_rebuilds_total";
 /// Records handed to their consumer.
 pub const CONSUMED: &str = "gateway_kafka_consumed_total";
 /// Errors that librdkafka reported to a consumer, by [`KIND`].
@@ -54,11 +52,7 @@ pub fn describe() {
     describe_counter!(PRODUCE_FAILURES, "Records not confirmed by Kafka, by kind");
     describe_histogram!(PRODUCE_SECONDS, Unit::Seconds, "From send to delivery report");
     describe_gauge!(PRODUCER_QUEUE, "Records waiting for their delivery report");
-    describe_gauge!(
-        PRODUCER_QUEUE_LIMIT,
-        "Records that may wait before sending is refused"
-    );
-    describe_counter!(PRODUCER_REBUILDS, "Producers replaced after a fatal error");
+    describe_gauge!(PRODUCER_QUEUE_LIMIT, "Records that may wait, over all producers");
     describe_counter!(CONSUMED, "Records consumed");
     describe_counter!(CONSUMER_ERRORS, "Errors reported to a consumer, by kind");
     describe_counter!(CONSUMER_REBUILDS, "Consumers replaced");

@@ -9,29 +9,25 @@ mod polled;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use tokio::sync::oneshot;
 
 use self::context::{DeliveryContext, Instruments, Pending};
 use self::polled::Polled;
 use crate::config::BusConfig;
-use crate::disposal::Disposals;
 use crate::error::{BusError, SendError};
 use crate::native::blocking;
 use crate::record::Message;
 
-/// A fatal error that comes back at once, such as a missing permission, must not build clients in a loop.
-const REBUILD_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long closing waits for a librdkafka client to end.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A handle to one idempotent producer; clones share it.
+/// A handle to one producer; clones share it.
+///
+/// It is not idempotent in Kafka's sense, so that a confirmation is always about the record it is given for: the record
+/// is in the log, at that offset. The price is that a retry of librdkafka's may double a record, and may set it behind
+/// one that was sent after it; who needs an order waits for each confirmation.
 #[derive(Clone)]
 pub struct Producer {
     shared: Arc<Shared>,
@@ -57,12 +53,19 @@ pub struct DeliveryFuture {
 impl Producer {
     /// Builds the client. No broker needs to be there yet.
     pub fn new(config: &BusConfig) -> Result<Self, BusError> {
-        let instruments = Instruments::new(config.queue_max_records);
-        let native = Native::build(config, &instruments)?;
+        let instruments = Instruments::new();
+        let context = DeliveryContext::new(instruments.clone());
+        let client = config
+            .producer()
+            .and_then(|native| Polled::new(&native, context))
+            .map_err(|source| BusError::Client {
+                client: "producer",
+                source,
+            })?;
+        instruments.opened(config.queue_max_records);
         let shared = Shared {
             config: config.clone(),
-            current: RwLock::new(Arc::new(native)),
-            upkeep: Mutex::new(Upkeep::default()),
+            client,
             instruments,
         };
         Ok(Self {
@@ -71,38 +74,33 @@ impl Producer {
     }
 
     /// Queues a copy of a record. What is refused at once comes back as an error, most of all [`SendError::QueueFull`];
-    /// everything later comes by the future. A producer that had a fatal error is replaced here.
+    /// everything later comes by the future.
     pub fn send(&self, message: &Message) -> Result<DeliveryFuture, SendError> {
         self.shared
             .send(message)
             .inspect_err(|error| self.shared.instruments.failed(error))
     }
 
-    /// Learns the topics' leaders and gets the producer id, so that the first record pays for neither. A
-    /// metadata answer makes librdkafka ask the same broker for the id at once instead of by its half-second
-    /// timer; the second round trip then waits behind that request. No probe record is written, because other
-    /// parties read these topics. Missing topics are an error that names them all.
+    /// Learns the topics' leaders, so that the first record does not pay for it. No probe record is written, because
+    /// other parties read these topics. Missing topics are an error that names them all.
     pub async fn warm(&self, topics: &[&str]) -> Result<(), BusError> {
         let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        let native = self.shared.usable().unwrap_or_else(|_| self.shared.current());
-        let timeout = self.shared.config.request_timeout();
-        blocking("warming the producer", move || native.warm(&topics, timeout)).await
+        let shared = Arc::clone(&self.shared);
+        blocking("warming the producer", move || shared.warm(&topics)).await
     }
 
     /// Waits until every queued record has its delivery report, at most `deadline`.
     pub async fn flush(&self, deadline: Duration) -> Result<(), BusError> {
-        let native = self.shared.current();
-        blocking("flushing the producer", move || native.flush(deadline)).await
+        let shared = Arc::clone(&self.shared);
+        blocking("flushing the producer", move || shared.flush(deadline)).await
     }
 
-    /// Flushes and ends the clients; what is still on its way after `deadline` becomes indeterminate. Later
+    /// Flushes and ends the client; what is still on its way after `deadline` becomes indeterminate. Later
     /// sends through other clones are still possible as long as those live.
     pub async fn close(self, deadline: Duration) -> Result<(), BusError> {
         let flushed = self.flush(deadline).await;
-        let shared = self.shared;
         blocking("closing the producer", move || {
-            shared.upkeep().disposals.wait(CLOSE_TIMEOUT);
-            drop(shared);
+            drop(self);
             Ok(())
         })
         .await?;
@@ -111,7 +109,7 @@ impl Producer {
 
     /// Records that wait for their delivery report.
     pub fn in_flight(&self) -> usize {
-        usize::try_from(self.shared.current().client.in_flight_count()).unwrap_or(0)
+        self.shared.instruments.waiting()
     }
 
     /// How full the queue is, 0 to 1: what shedding looks at.
@@ -138,112 +136,19 @@ impl Future for DeliveryFuture {
 /// What all clones of a producer share.
 struct Shared {
     config: BusConfig,
-    current: RwLock<Arc<Native>>,
-    upkeep: Mutex<Upkeep>,
+    client: Polled,
     instruments: Instruments,
 }
 
-/// What is touched only when a client is replaced.
-#[derive(Default)]
-struct Upkeep {
-    last_rebuild: Option<Instant>,
-    disposals: Disposals,
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.instruments.closed(self.config.queue_max_records);
+    }
 }
 
 impl Shared {
-    /// The client in use. The lock guards one assignment, so a poisoned one still holds a whole value.
-    fn current(&self) -> Arc<Native> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The state of replacement, poisoned or not: each field stays whole by itself.
-    fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
-        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends by the current client; one that turns out to be dead at this very moment is replaced once.
+    /// Queues a copy of the record.
     fn send(&self, message: &Message) -> Result<DeliveryFuture, SendError> {
-        let native = self.usable()?;
-        match native.send(message, &self.instruments) {
-            Err(KafkaError::MessageProduction(RDKafkaErrorCode::Fatal)) => {
-                native.client.context().mark_fatal();
-                self.usable()?.send(message, &self.instruments)
-            }
-            outcome => outcome,
-        }
-        .map_err(|error| match error {
-            KafkaError::MessageProduction(RDKafkaErrorCode::Fatal) => rebuilding(),
-            error => SendError::at_enqueue(&error, &message.fate()),
-        })
-    }
-
-    /// The current client, or a new one where the current had a fatal error.
-    fn usable(&self) -> Result<Arc<Native>, SendError> {
-        let native = self.current();
-        if native.client.context().is_fatal() {
-            self.rebuild(&native)
-        } else {
-            Ok(native)
-        }
-    }
-
-    /// Replaces the dead client `stale`, unless another thread did so already or it was replaced just now.
-    fn rebuild(&self, stale: &Arc<Native>) -> Result<Arc<Native>, SendError> {
-        let mut upkeep = self.upkeep();
-        let current = self.current();
-        if !Arc::ptr_eq(&current, stale) && !current.client.context().is_fatal() {
-            return Ok(current);
-        }
-        if upkeep.last_rebuild.is_some_and(|at| at.elapsed() < REBUILD_PAUSE) {
-            return Err(rebuilding());
-        }
-        upkeep.last_rebuild = Some(Instant::now());
-        let fresh = Native::build(&self.config, &self.instruments).map_err(|error| SendError::Refused {
-            reason: format!("{error} after a fatal error"),
-            queued: false,
-        })?;
-        let fresh = Arc::new(fresh);
-        let dead = std::mem::replace(
-            &mut *self.current.write().unwrap_or_else(PoisonError::into_inner),
-            Arc::clone(&fresh),
-        );
-        drop(current);
-        upkeep.disposals.dispose(dead);
-        self.instruments.rebuilt();
-        tracing::warn!("the Kafka producer had a fatal error and was replaced");
-        Ok(fresh)
-    }
-}
-
-/// The refusal while a dead client waits for its replacement.
-fn rebuilding() -> SendError {
-    let reason = "the producer had a fatal error and is being replaced".to_owned();
-    SendError::Refused {
-        reason,
-        queued: false,
-    }
-}
-
-/// One librdkafka producer with its polling thread.
-struct Native {
-    client: Polled,
-}
-
-impl Native {
-    /// Builds the client; it connects by itself.
-    fn build(config: &BusConfig, instruments: &Instruments) -> Result<Self, BusError> {
-        let context = DeliveryContext::new(instruments.clone());
-        let client = config.producer().and_then(|native| Polled::new(&native, context));
-        client
-            .map(|client| Self { client })
-            .map_err(|source| BusError::Client {
-                client: "producer",
-                source,
-            })
-    }
-
-    /// Queues a copy of the record; the error is of the queueing only.
-    fn send(&self, message: &Message, instruments: &Instruments) -> Result<DeliveryFuture, KafkaError> {
         let (reply, outcome) = oneshot::channel();
         let pending = Box::new(Pending::new(message, reply));
         let mut record: BaseRecord<'_, [u8], [u8], Box<Pending>> =
@@ -252,35 +157,33 @@ impl Native {
         record.key = message.key.as_deref();
         record.headers = message.headers.to_native();
         // Counted before, because the delivery report may be faster than this thread.
-        instruments.queued();
+        self.instruments.queued();
         self.client.send(record).map_err(|(error, _)| {
-            instruments.unqueued();
-            error
+            self.instruments.unqueued();
+            SendError::at_enqueue(&error, &message.fate())
         })?;
         Ok(DeliveryFuture { outcome })
     }
 
-    /// Two rounds of metadata over all topics; see [`Producer::warm`].
-    fn warm(&self, topics: &[String], timeout: Duration) -> Result<(), BusError> {
-        let deadline = Instant::now() + timeout;
+    /// Asks for the metadata of each topic.
+    fn warm(&self, topics: &[String]) -> Result<(), BusError> {
+        let deadline = Instant::now() + self.config.request_timeout();
         let mut missing = Vec::new();
-        for round in 0..2 {
-            for topic in topics {
-                let left = deadline
-                    .saturating_duration_since(Instant::now())
-                    .max(Duration::from_millis(1));
-                let metadata = self
-                    .client
-                    .client()
-                    .fetch_metadata(Some(topic), left)
-                    .map_err(BusError::Metadata)?;
-                let known = metadata
-                    .topics()
-                    .iter()
-                    .any(|t| t.name() == topic && !t.partitions().is_empty());
-                if round == 0 && !known {
-                    missing.push(topic.clone());
-                }
+        for topic in topics {
+            let left = deadline
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
+            let metadata = self
+                .client
+                .client()
+                .fetch_metadata(Some(topic), left)
+                .map_err(BusError::Metadata)?;
+            let known = metadata
+                .topics()
+                .iter()
+                .any(|t| t.name() == topic && !t.partitions().is_empty());
+            if !known {
+                missing.push(topic.clone());
             }
         }
         if missing.is_empty() {
@@ -293,7 +196,7 @@ impl Native {
     /// Waits for every delivery report.
     fn flush(&self, deadline: Duration) -> Result<(), BusError> {
         self.client.flush(deadline).map_err(|_| BusError::Flush {
-            undelivered: usize::try_from(self.client.in_flight_count()).unwrap_or(0),
+            undelivered: self.instruments.waiting(),
         })
     }
 }

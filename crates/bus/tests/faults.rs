@@ -114,7 +114,7 @@ async fn a_rebuild_needs_no_broker_and_continues_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_connection_cut_in_mid_produce_doubles_nothing() {
+async fn a_connection_cut_in_mid_produce_loses_nothing() {
     let broker = broker();
     let config = broker.config();
     let lane = Lane::new(TOPIC, 0);
@@ -140,23 +140,11 @@ async fn a_record_that_the_broker_finds_too_large_is_refused_by_name() {
         error,
         SendError::TooLarge {
             topic: TOPIC.into(),
-            bytes: 5
+            bytes: 5,
+            queued: true
         }
     );
     delivered(&producer, "later").await;
-}
-
-#[tokio::test]
-async fn a_fatal_error_of_the_producer_is_healed_by_a_new_one() {
-    let broker = broker();
-    broker.inject(Fault::RefuseNextProducerId).unwrap();
-    let producer = Producer::new(&broker.config()).unwrap();
-    let first = outcome(&producer, "first").await.unwrap_err();
-    assert_eq!(first.kind(), "indeterminate", "{first}");
-    delivered(&producer, "second").await;
-    let clone = producer.clone();
-    outcome(&clone, "third").await.unwrap();
-    producer.close(DEADLINE).await.unwrap();
 }
 
 #[tokio::test]

@@ -262,7 +262,8 @@ async fn a_record_that_is_too_large_is_refused_by_name() {
         error,
         SendError::TooLarge {
             topic: topic.as_str().into(),
-            bytes: 2 << 20
+            bytes: 2 << 20,
+            queued: false
         }
     );
 }

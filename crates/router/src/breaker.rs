@@ -298,7 +298,7 @@ impl Breaker {
         {
             let mut seen = self.seen();
             seen.signs.answered += 1;
-            (seen.waiting, seen.progress_us) = (0, self.clock.now_us());
+            seen.waiting = 0;
             seen.failed = self.config.failures.saturating_sub(1);
             seen.unproven = seen.unproven.saturating_add(1);
         }

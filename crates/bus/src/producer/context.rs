@@ -1,12 +1,13 @@
-//! What librdkafka calls back into: delivery reports, fatal errors, logs, and the counters of both.
+//! What librdkafka calls back into: delivery reports, errors, logs, and their counters.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 use tokio::sync::oneshot;
@@ -22,29 +23,48 @@ pub(super) struct Instruments {
     produced: Counter,
     seconds: Histogram,
     queue: Gauge,
-    rebuilds: Counter,
+    limit: Gauge,
+    /// Records of this producer that wait: librdkafka's own count takes in what it has to say besides.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Instruments {
-    /// Takes the handles and publishes the queue's limit.
-    pub(super) fn new(queue_limit: u32) -> Self {
-        gauge!(names::PRODUCER_QUEUE_LIMIT).set(f64::from(queue_limit));
+    /// Takes the handles.
+    pub(super) fn new() -> Self {
         Self {
             produced: counter!(names::PRODUCED),
             seconds: histogram!(names::PRODUCE_SECONDS),
             queue: gauge!(names::PRODUCER_QUEUE),
-            rebuilds: counter!(names::PRODUCER_REBUILDS),
+            limit: gauge!(names::PRODUCER_QUEUE_LIMIT),
+            waiting: Arc::default(),
         }
+    }
+
+    /// A producer takes so many records more.
+    pub(super) fn opened(&self, queue_limit: u32) {
+        self.limit.increment(f64::from(queue_limit));
+    }
+
+    /// A producer that took so many records is gone.
+    pub(super) fn closed(&self, queue_limit: u32) {
+        self.limit.decrement(f64::from(queue_limit));
     }
 
     /// One record more waits for its report.
     pub(super) fn queued(&self) {
         self.queue.increment(1.0);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One record less waits for its report.
     pub(super) fn unqueued(&self) {
         self.queue.decrement(1.0);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Records that wait for their report.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Counts a failure by its kind.
@@ -54,11 +74,6 @@ impl Instruments {
     )]
     pub(super) fn failed(&self, error: &SendError) {
         counter!(names::PRODUCE_FAILURES, names::KIND => error.kind()).increment(1);
-    }
-
-    /// Counts a replaced client.
-    pub(super) fn rebuilt(&self) {
-        self.rebuilds.increment(1);
     }
 }
 
@@ -82,27 +97,13 @@ impl Pending {
 
 /// The callbacks of one librdkafka producer.
 pub(super) struct DeliveryContext {
-    fatal: AtomicBool,
     instruments: Instruments,
 }
 
 impl DeliveryContext {
-    /// A healthy client's context.
+    /// Counts with these.
     pub(super) fn new(instruments: Instruments) -> Self {
-        Self {
-            fatal: AtomicBool::new(false),
-            instruments,
-        }
-    }
-
-    /// Whether the client is beyond use.
-    pub(super) fn is_fatal(&self) -> bool {
-        self.fatal.load(Ordering::Acquire)
-    }
-
-    /// Marks the client as beyond use; the next send replaces it.
-    pub(super) fn mark_fatal(&self) {
-        self.fatal.store(true, Ordering::Release);
+        Self { instruments }
     }
 }
 
@@ -112,9 +113,6 @@ impl ClientContext for DeliveryContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.mark_fatal();
-        }
         tracing::debug!(%error, reason, "producer event");
     }
 }
@@ -136,9 +134,6 @@ impl ProducerContext for DeliveryContext {
                 })
             }
             Err((error, _)) => {
-                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-                    self.mark_fatal();
-                }
                 let error = SendError::at_report(error, &pending.fate);
                 self.instruments.failed(&error);
                 Err(error)

@@ -1,5 +1,7 @@
 //! When it opens and closes, and what it says to edges and to the timers' rounds.
 
+use std::collections::VecDeque;
+
 use futures_util::FutureExt;
 
 use super::*;
@@ -31,9 +33,17 @@ fn failures_in_a_row_open_it_and_a_confirmation_between_them_does_not() {
     let large = SendError::TooLarge {
         topic: "t".into(),
         bytes: 1,
+        queued: true,
     };
-    breaker.send().unwrap().reported(&Err::<(), _>(large));
-    assert!(!breaker.is_open(), "Kafka is there: it refused the record");
+    let unknown = SendError::UnknownTopic {
+        topic: "t".into(),
+        partition: None,
+        queued: false,
+    };
+    for refused in [large, unknown] {
+        breaker.send().unwrap().reported(&Err::<(), _>(refused));
+        assert!(!breaker.is_open(), "Kafka is there: it refused the record");
+    }
     breaker.send().unwrap().reported(&failure());
     assert!(breaker.is_open());
     assert!(breaker.send().is_err(), "no command is produced");
@@ -149,6 +159,32 @@ fn while_the_probe_succeeds_and_records_fail_its_pause_grows_and_each_link_ends_
 }
 
 #[test]
+fn one_failure_after_a_sign_of_life_opens_it_again_where_a_silence_had_without_any() {
+    let (breaker, hand) = breaker();
+    breaker.look();
+    let _waits = breaker.send().unwrap();
+    passes(&breaker, &hand, 2_000);
+    breaker.answered();
+    assert!(!breaker.is_open());
+    breaker.send().unwrap().reported(&failure());
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn a_pause_that_is_configured_longer_than_the_longest_is_kept() {
+    let config = BreakerConfig {
+        probe_ms: 60_000,
+        ..BreakerConfig::default()
+    };
+    let breaker = Breaker::new(config, MonoClock::manual().0);
+    for _ in 0..3 {
+        assert_eq!(breaker.pause(), Duration::from_secs(60));
+        breaker.trip("a test");
+        breaker.answered();
+    }
+}
+
+#[test]
 fn an_open_one_sends_an_edge_elsewhere_once_and_takes_it_when_it_comes_back() {
     let (breaker, hand) = breaker();
     let (pod, other) = (PodId::parse("edge-1").unwrap(), PodId::parse("edge-2").unwrap());
@@ -212,4 +248,90 @@ async fn a_confirmation_closes_an_open_one_for_good_before_the_next_probe() {
     assert!(!asked.get());
     (0..2).for_each(|_| breaker.send().unwrap().reported(&failure()));
     assert!(!breaker.is_open(), "it is whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_probe_after_a_confirmation_takes_nothing_from_a_whole_one() {
+    let (breaker, _hand) = breaker();
+    breaker.trip("a test");
+    let probe = async || {
+        breaker.sent().reported(&Ok(()));
+        true
+    };
+    tokio::select! {
+        () = breaker.run(CancellationToken::new(), probe) => panic!("it ended"),
+        () = tokio::time::sleep(Duration::from_secs(5)) => {}
+    }
+    (0..2).for_each(|_| breaker.send().unwrap().reported(&failure()));
+    assert!(!breaker.is_open());
+}
+
+/// A producer whose reports stay out until the records' time is over, as those of a broker do that waits for a follower
+/// which hangs.
+struct Hung<'a> {
+    breaker: &'a Breaker,
+    under_way: VecDeque<(Sent<'a>, u64)>,
+    sent: usize,
+    failed: usize,
+}
+
+impl Hung<'_> {
+    /// What bus gives a record by default.
+    const MESSAGE_TIMEOUT_MS: u64 = 4_000;
+
+    fn tries_to_send(&mut self, now_ms: u64) {
+        if let Ok(sent) = self.breaker.send() {
+            self.under_way.push_back((sent, now_ms));
+            self.sent += 1;
+        }
+        let over = |at: u64| now_ms - at >= Self::MESSAGE_TIMEOUT_MS;
+        while let Some((sent, _)) = self.under_way.pop_front_if(|(_, at)| over(*at)) {
+            sent.reported(&failure());
+            self.failed += 1;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_answers_while_its_follower_hangs_is_found_out_before_any_record_fails() {
+    let (breaker, hand) = breaker();
+    let mut hung = Hung {
+        breaker: &breaker,
+        under_way: VecDeque::new(),
+        sent: 0,
+        failed: 0,
+    };
+    let mut openings = breaker.openings();
+    let mut opened_ms = Vec::new();
+    let work = async {
+        for now_ms in (0..60_000).step_by(250) {
+            hung.tries_to_send(now_ms);
+            tokio::time::sleep(LOOK).await;
+            hand.advance(LOOK);
+            if openings.next().now_or_never().is_some() {
+                opened_ms.push(now_ms);
+                assert!(hung.failed == 0 || opened_ms.len() > 1, "the silence was enough");
+            }
+        }
+    };
+    // It tells where a topic is, as the leader lives.
+    let probe = || std::future::ready(true);
+    tokio::select! {
+        () = breaker.run(CancellationToken::new(), probe) => panic!("it ended"),
+        () = work => {}
+    }
+    let gaps: Vec<u64> = opened_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(
+        gaps.len() >= 4 && gaps.is_sorted(),
+        "ever longer it sends nothing: {opened_ms:?}"
+    );
+    assert!(
+        hung.sent * 4 <= 240,
+        "most wait in their queues: {} went",
+        hung.sent
+    );
+    // The follower is dropped from those that are waited for: the next canary is confirmed.
+    breaker.sent().reported(&Ok(()));
+    assert!(!breaker.is_open());
+    assert_eq!(breaker.pause(), Duration::from_secs(1));
 }
