@@ -1,9 +1,10 @@
 //! What leaves the store: results, dead letters and answers to Kafka, kicks and cancels to edges. The slot's
 //! outbox is drained by whoever holds its drain lease; an entry is removed after Kafka confirmed it.
 //!
-//! However long Kafka is away, this router holds at most [`LIMIT`] entries of each of [`AT_A_TIME`] slots; the
-//! rest waits in the store. Left out: when a note is removed because its edge confirmed it, which the link does.
+//! However long Kafka is away, this router holds at most [`LIMIT`] entries of each of [`AT_A_TIME`] slots, and as many
+//! that overtake them; the rest waits in the store. Left out: when a note is removed because its edge confirmed it, which the link does.
 
+mod overtaking;
 mod plan;
 mod records;
 mod send;
@@ -17,13 +18,15 @@ use std::time::Duration;
 
 use bus::Headers;
 use domain::ids::{ChargePointId, CommandId, Slot};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use store::{DrainReply, StoreError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::plan::{Drained, Plan};
+use self::overtaking::{Before, OnTheirWay};
+use self::plan::{Drained, Plan, Which};
 use crate::dispatcher::Ports;
 use crate::engine::Engine;
 use crate::metrics::DRAINS;
@@ -49,18 +52,24 @@ const LEFT_TO_PEERS: DrainReply = DrainReply {
 pub trait Outlet: Ports {
     /// How many slots there are.
     fn slots(&self) -> u16;
-    /// Takes or renews the drain lease of a slot, and reads what is to leave.
-    fn read(&self, slot: Slot) -> impl Future<Output = Result<DrainReply, StoreError>> + Send;
-    /// Removes entries by their numbers, and notes by charger and name, and gives the drain lease back; true if
-    /// entries are left, those among them that a peer wanted to drain meanwhile.
-    fn trim(
-        &self,
-        slot: Slot,
-        entries: &[u64],
-        notes: &[(ChargePointId, String)],
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Takes or renews the drain lease of a slot, and reads what is to leave: the entries after this number.
+    fn read(&self, slot: Slot, after: u64) -> impl Future<Output = Result<DrainReply, StoreError>> + Send;
+    /// Removes what left, and gives the drain lease back unless more is under way; true if entries are left, those among
+    /// them that a peer wanted to drain meanwhile.
+    fn trim(&self, slot: Slot, left: &Left) -> impl Future<Output = Result<bool, StoreError>> + Send;
     /// The headers of the records about a command.
     fn headers(&self, id: CommandId) -> Headers;
+}
+
+/// What left a slot.
+#[derive(Debug)]
+pub struct Left {
+    /// Entries, by their numbers.
+    pub entries: Vec<u64>,
+    /// Notes whose pod has no such life any more, by charger and name.
+    pub notes: Vec<(ChargePointId, String)>,
+    /// Nothing else of the slot is on its way from this router.
+    pub last: bool,
 }
 
 /// How soon a slot is to be drained.
@@ -114,9 +123,16 @@ impl Wakes {
 /// What the loop hears.
 enum Turn {
     Woken,
-    Ended(Slot, Drained),
+    Drain(Step),
     Rested,
     Stop,
+}
+
+/// What comes of a drain.
+enum Step {
+    /// What the first drain of a slot found.
+    Found(Slot, DrainReply),
+    Ended(Slot, Which, Drained),
 }
 
 /// Drains whatever slot is woken until `token` is cancelled. What could not leave stays in the store; the timers'
@@ -126,18 +142,20 @@ pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellati
     serve(outlet, wakes, token, plan).await;
 }
 
-async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: CancellationToken, mut plan: Plan) {
-    let mut drains = FuturesUnordered::new();
+async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: CancellationToken, plan: Plan) {
+    let mut drains = Drains {
+        outlet,
+        plan,
+        on_their_way: OnTheirWay::default(),
+        running: FuturesUnordered::new(),
+    };
     loop {
-        while let Some(slot) = plan.begin(Instant::now()) {
-            let outlet = Arc::clone(&outlet);
-            drains.push(async move { (slot, drain(&*outlet, slot).await) });
-        }
-        let rested = plan.next_end_of_rest();
+        drains.begin();
+        let rested = drains.plan.next_end_of_rest();
         let turn = tokio::select! {
             () = token.cancelled() => Turn::Stop,
             () = wakes.any.notified() => Turn::Woken,
-            Some((slot, how)) = drains.next(), if !drains.is_empty() => Turn::Ended(slot, how),
+            Some(step) = drains.running.next(), if !drains.running.is_empty() => Turn::Drain(step),
             () = sleep_until(rested.unwrap_or_else(Instant::now)), if rested.is_some() => Turn::Rested,
         };
         match turn {
@@ -145,24 +163,140 @@ async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellation
             Turn::Woken => wakes
                 .take()
                 .into_iter()
-                .for_each(|(slot, haste)| plan.wake(slot, haste)),
-            Turn::Ended(slot, how) => plan.ended(slot, how, Instant::now(), rand::random()),
+                .for_each(|(slot, haste)| drains.wake(slot, haste)),
+            Turn::Drain(step) => drains.follow(step),
             Turn::Rested => {}
         }
     }
     // Time is up for those that wait for Kafka: an entry that was not removed is sent again by a peer.
-    let _ = timeout(LAST_DRAINS, drains.collect::<Vec<_>>()).await;
+    let _ = timeout(LAST_DRAINS, drains.running.collect::<Vec<_>>()).await;
 }
 
-/// One drain of a slot.
-async fn drain<O: Outlet>(outlet: &O, slot: Slot) -> Drained {
-    let how = match try_drain(outlet, slot).await {
-        Ok(how) => how,
-        Err(error) => {
-            tracing::debug!(%slot, %error, "a drain failed and will be repeated");
-            Drained::Stuck
+/// The drains under way.
+struct Drains<O> {
+    outlet: Arc<O>,
+    plan: Plan,
+    on_their_way: OnTheirWay,
+    running: FuturesUnordered<BoxFuture<'static, Step>>,
+}
+
+impl<O: Outlet> Drains<O> {
+    /// Begins all whose turn it is, each with its read.
+    fn begin(&mut self) {
+        while let Some(slot) = self.plan.begin(Instant::now()) {
+            let outlet = Arc::clone(&self.outlet);
+            self.running.push(Box::pin(async move {
+                match outlet.read(slot, 0).await {
+                    Ok(found) if is_nothing(&found) => {
+                        Step::Ended(slot, Which::First, ended(Ok(Drained::Empty)))
+                    }
+                    Ok(found) => Step::Found(slot, found),
+                    Err(error) => Step::Ended(slot, Which::First, ended(Err((slot, error)))),
+                }
+            }));
         }
+    }
+
+    fn wake(&mut self, slot: Slot, haste: Haste) {
+        if self.plan.wake(slot, haste) {
+            self.overtake(slot);
+        }
+    }
+
+    fn follow(&mut self, step: Step) {
+        let again = match step {
+            Step::Found(slot, found) => {
+                self.send(slot, found);
+                (slot, self.plan.sending(slot))
+            }
+            Step::Ended(slot, which, how) => {
+                if which == Which::First {
+                    self.on_their_way.forget(slot);
+                }
+                let overtakes = self
+                    .plan
+                    .ended((slot, which), how, Instant::now(), rand::random());
+                (slot, overtakes)
+            }
+        };
+        if let (slot, true) = again {
+            self.overtake(slot);
+        }
+    }
+
+    /// The second half of a first drain.
+    fn send(&mut self, slot: Slot, found: DrainReply) {
+        let before = self.on_their_way.begun(slot, &found);
+        let outlet = Arc::clone(&self.outlet);
+        self.running.push(Box::pin(async move {
+            let sent = send(&*outlet, slot, found, &before).await;
+            Step::Ended(slot, Which::First, ended(sent.map_err(|error| (slot, error))))
+        }));
+    }
+
+    /// A second drain of a slot. What it finds of chargers whose records are on their way waits for these.
+    fn overtake(&mut self, slot: Slot) {
+        let Some(before) = self.on_their_way.overtaken(slot) else {
+            return;
+        };
+        let outlet = Arc::clone(&self.outlet);
+        self.running.push(Box::pin(async move {
+            let sent = overtake(&*outlet, slot, &before).await;
+            Step::Ended(slot, Which::Second, ended(sent.map_err(|error| (slot, error))))
+        }));
+    }
+}
+
+async fn overtake<O: Outlet>(outlet: &O, slot: Slot, before: &Before) -> Result<Drained, StoreError> {
+    let mut found = outlet.read(slot, before.number).await?;
+    let all = found.entries.len();
+    found.entries.retain(|(_, entry)| !before.is_on_its_way(entry));
+    let some_wait = found.entries.len() < all;
+    let how = if is_nothing(&found) {
+        before.ended();
+        Drained::Empty
+    } else {
+        send(outlet, slot, found, before).await?
     };
+    Ok(match how {
+        Drained::Empty if some_wait => Drained::More,
+        how => how,
+    })
+}
+
+fn is_nothing(found: &DrainReply) -> bool {
+    !found.held || (found.entries.is_empty() && found.notes.is_empty())
+}
+
+/// Sends what a drain found, and removes what left.
+async fn send<O: Outlet>(
+    outlet: &O,
+    slot: Slot,
+    found: DrainReply,
+    before: &Before,
+) -> Result<Drained, StoreError> {
+    let full = found.notes.len() >= LIMIT;
+    let wanted = found.entries.len();
+    let (entries, notes) = tokio::join!(
+        send::entries(outlet, found.entries),
+        send::notes(outlet, found.notes)
+    );
+    let stuck = entries.len() < wanted;
+    let last = before.ended();
+    let left = outlet.trim(slot, &Left { entries, notes, last }).await?;
+    Ok(match (stuck, left || full) {
+        (true, _) => Drained::Stuck,
+        (false, true) => Drained::More,
+        (false, false) => Drained::Empty,
+    })
+}
+
+/// Counts how a drain ended.
+fn ended(how: Result<Drained, (Slot, StoreError)>) -> Drained {
+    let how = how.unwrap_or_else(|(slot, error)| {
+        tracing::debug!(%slot, %error, "a drain failed and will be repeated");
+        Drained::Stuck
+    });
     let outcome = match how {
         Drained::Empty | Drained::More => "done",
         Drained::Stuck => "stuck",
@@ -171,44 +305,26 @@ async fn drain<O: Outlet>(outlet: &O, slot: Slot) -> Drained {
     how
 }
 
-async fn try_drain<O: Outlet>(outlet: &O, slot: Slot) -> Result<Drained, StoreError> {
-    let found = outlet.read(slot).await?;
-    if !found.held || (found.entries.is_empty() && found.notes.is_empty()) {
-        return Ok(Drained::Empty);
-    }
-    let full = found.notes.len() >= LIMIT;
-    let wanted = found.entries.len();
-    let (gone, dead) = tokio::join!(
-        send::entries(outlet, found.entries),
-        send::notes(outlet, found.notes)
-    );
-    let left = outlet.trim(slot, &gone, &dead).await?;
-    Ok(match (gone.len() < wanted, left || full) {
-        (true, _) => Drained::Stuck,
-        (false, true) => Drained::More,
-        (false, false) => Drained::Empty,
-    })
-}
-
 impl Outlet for Engine {
     fn slots(&self) -> u16 {
         self.store.slots()
     }
 
-    async fn read(&self, slot: Slot) -> Result<DrainReply, StoreError> {
+    async fn read(&self, slot: Slot, after: u64) -> Result<DrainReply, StoreError> {
         if self.breaker.is_open() {
             return Ok(LEFT_TO_PEERS);
         }
-        Ok(self.store.drain(slot, &self.holder, LIMIT).await?.value)
+        Ok(self.store.drain(slot, &self.holder, LIMIT, after).await?.value)
     }
 
-    async fn trim(
-        &self,
-        slot: Slot,
-        entries: &[u64],
-        notes: &[(ChargePointId, String)],
-    ) -> Result<bool, StoreError> {
-        Ok(self.store.trim(slot, &self.holder, entries, notes).await?.value)
+    async fn trim(&self, slot: Slot, left: &Left) -> Result<bool, StoreError> {
+        // Who names no holder gives nothing back.
+        let holder = if left.last { self.holder.as_str() } else { "" };
+        Ok(self
+            .store
+            .trim(slot, holder, &left.entries, &left.notes)
+            .await?
+            .value)
     }
 
     fn headers(&self, id: CommandId) -> Headers {

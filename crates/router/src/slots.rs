@@ -1,6 +1,6 @@
 //! Events of one slot go to the store in one call at a time: while a call is on its way the next events
-//! gather, and they all go with the following one. Nothing ever waits to fill a batch. What is patient waits for its turn
-//! among a few such calls, so that what is urgent finds the store free.
+//! gather, and they all go with the following one. Nothing ever waits to fill a batch. What is patient has a queue of
+//! its own in each slot, and waits for its turn among a few such calls, so that the rest finds slot and store free.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fullness;
 use crate::metrics::BATCH;
 
-/// Events that may wait in a slot; further senders wait for room.
+/// Events that may wait in a queue; further senders wait for room.
 const QUEUE: usize = 1_024;
 /// Most events of one call: a script must not keep Redis busy for long.
 const MOST: usize = 128;
@@ -33,15 +33,31 @@ pub type Outcome = Result<Reply<Applied>, Arc<StoreError>>;
 #[derive(Debug)]
 pub struct Job {
     input: EventInput,
-    patient: bool,
     done: oneshot::Sender<Outcome>,
 }
 
 /// The queues of all slots.
 #[derive(Clone, Debug)]
 pub struct SlotQueues {
-    queues: Arc<[mpsc::Sender<Job>]>,
-    turns: Arc<Semaphore>,
+    slots: Arc<[Senders]>,
+}
+
+/// The queues of one slot.
+#[derive(Debug)]
+struct Senders {
+    hasty: mpsc::Sender<Job>,
+    patient: mpsc::Sender<Job>,
+}
+
+/// The end of a queue, which [`run`] serves.
+#[derive(Debug)]
+pub struct QueueEnd {
+    /// The slot of its events.
+    pub slot: Slot,
+    /// Whether they can wait for their turn.
+    pub patient: bool,
+    jobs: mpsc::Receiver<Job>,
+    turns: Option<Arc<Semaphore>>,
 }
 
 /// Why an event has no outcome.
@@ -59,34 +75,33 @@ pub enum SubmitError {
 }
 
 impl SlotQueues {
-    /// Queues for so many slots, and their ends, which [`run`] serves.
+    /// Queues for so many slots, and their ends.
     #[must_use]
-    pub fn new(slots: u16) -> (Self, Vec<(Slot, mpsc::Receiver<Job>)>) {
-        let (queues, ends): (Vec<_>, Vec<_>) = (0..slots)
-            .map(|slot| {
-                let (queue, end) = mpsc::channel(QUEUE);
-                (queue, (Slot(slot), end))
-            })
-            .unzip();
-        (
-            Self {
-                queues: queues.into(),
-                turns: Arc::new(Semaphore::new(PATIENT)),
-            },
-            ends,
-        )
+    pub fn new(slots: u16) -> (Self, Vec<QueueEnd>) {
+        let turns = Arc::new(Semaphore::new(PATIENT));
+        let mut ends = Vec::with_capacity(2 * usize::from(slots));
+        let mut queue = |slot, turns: Option<&Arc<Semaphore>>| {
+            let (sender, jobs) = mpsc::channel(QUEUE);
+            ends.push(QueueEnd {
+                slot,
+                patient: turns.is_some(),
+                jobs,
+                turns: turns.cloned(),
+            });
+            sender
+        };
+        let senders = (0..slots).map(|n| Senders {
+            hasty: queue(Slot(n), None),
+            patient: queue(Slot(n), Some(&turns)),
+        });
+        let slots = senders.collect();
+        (Self { slots }, ends)
     }
 
     /// How full the fullest queue is, 0 to 1.
     #[must_use]
     pub fn fullness(&self) -> f64 {
-        fullness::fullest(self.queues.iter())
-    }
-
-    /// Whose turn it is of what can wait; [`run`] needs it.
-    #[must_use]
-    pub fn turns(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.turns)
+        fullness::fullest(self.slots.iter().flat_map(|slot| [&slot.hasty, &slot.patient]))
     }
 
     /// Applies an event in its command's slot, in the order of submission.
@@ -94,67 +109,67 @@ impl SlotQueues {
         self.submit(input, false).await
     }
 
-    /// Applies an event that can wait for its turn, if `patient`.
+    /// Applies an event that can wait for its turn, if `patient`: it keeps its order among such ones only.
     pub async fn submit(&self, input: EventInput, patient: bool) -> Result<Reply<Applied>, SubmitError> {
-        let slots = u16::try_from(self.queues.len()).unwrap_or(u16::MAX);
+        let slots = u16::try_from(self.slots.len()).unwrap_or(u16::MAX);
         let slot = input.id.slot(slots).ok_or(SubmitError::NoSlot)?;
-        let queue = self.queues.get(usize::from(slot.0)).ok_or(SubmitError::NoSlot)?;
+        let queues = self.slots.get(usize::from(slot.0)).ok_or(SubmitError::NoSlot)?;
+        let queue = if patient { &queues.patient } else { &queues.hasty };
         let (done, outcome) = oneshot::channel();
         queue
-            .send(Job { input, patient, done })
+            .send(Job { input, done })
             .await
             .map_err(|_| SubmitError::Closed)?;
         Ok(outcome.await.map_err(|_| SubmitError::Closed)??)
     }
 }
 
-/// Serves one slot until `stop` is cancelled and what was queued by then is done: `apply` is the call to the
-/// store, and is told whether all its events are patient. It is never called again before it returned.
-pub async fn run<F>(
-    mut queue: mpsc::Receiver<Job>,
-    stop: CancellationToken,
-    turns: Arc<Semaphore>,
-    mut apply: impl FnMut(Vec<EventInput>, bool) -> F,
-) where
+/// Serves one queue until `stop` is cancelled and what was queued by then is done: `apply` is the call to the store. It
+/// is never called again before it returned.
+pub async fn run<F>(end: QueueEnd, stop: CancellationToken, mut apply: impl FnMut(Vec<EventInput>) -> F)
+where
     F: Future<Output = Result<Reply<Vec<Applied>>, StoreError>>,
 {
-    let mut jobs = Vec::new();
+    let QueueEnd { mut jobs, turns, .. } = end;
+    let mut batch = Vec::new();
     loop {
         let received = tokio::select! {
             biased;
-            received = queue.recv_many(&mut jobs, MOST) => received,
-            () = stop.cancelled(), if !queue.is_closed() => {
-                queue.close();
+            received = jobs.recv_many(&mut batch, MOST) => received,
+            () = stop.cancelled(), if !jobs.is_closed() => {
+                jobs.close();
                 continue;
             }
         };
         if received == 0 {
             return;
         }
-        let _turn = turn(&turns, &mut queue, &mut jobs).await;
-        let patient = jobs.iter().all(|job| job.patient);
+        let _turn = match &turns {
+            Some(turns) => turn(turns, &mut jobs, &mut batch).await,
+            None => None,
+        };
         #[allow(clippy::cast_precision_loss, reason = "a batch has at most 128 events")]
-        metrics::histogram!(BATCH).record(jobs.len() as f64);
-        let (inputs, waiting): (Vec<_>, Vec<_>) = jobs.drain(..).map(|j| (j.input, j.done)).unzip();
-        answer(apply(inputs, patient).await, waiting);
+        metrics::histogram!(BATCH).record(batch.len() as f64);
+        let (inputs, waiting): (Vec<_>, Vec<_>) = batch.drain(..).map(|j| (j.input, j.done)).unzip();
+        answer(apply(inputs).await, waiting);
     }
 }
 
-/// Waits for a turn while all that came is patient. None where something is not, which takes the rest along; where as
-/// many came as one call takes; and where no turn comes for long, because the server of other slots hangs.
+/// Waits for a turn, and gathers what comes meanwhile. None where as many came as one call takes, and where no turn comes
+/// for long, because the server of other slots hangs.
 async fn turn<'a>(
     turns: &'a Semaphore,
-    queue: &mut mpsc::Receiver<Job>,
-    jobs: &mut Vec<Job>,
+    jobs: &mut mpsc::Receiver<Job>,
+    batch: &mut Vec<Job>,
 ) -> Option<SemaphorePermit<'a>> {
     // One wait, whatever else comes: who gave up its place for each event would be the last for ever.
     let turn = timeout(LONGEST_WAIT, turns.acquire());
     tokio::pin!(turn);
-    while jobs.len() < MOST && jobs.iter().all(|job| job.patient) {
+    while batch.len() < MOST {
         tokio::select! {
             biased;
             turn = &mut turn => return turn.ok().and_then(Result::ok),
-            Some(job) = queue.recv() => jobs.push(job),
+            Some(job) = jobs.recv() => batch.push(job),
         }
     }
     None

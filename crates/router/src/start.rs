@@ -78,16 +78,15 @@ impl Workers {
 
     /// Serves the queues of an engine.
     fn serve(&self, engine: &Arc<Engine>, slot_ends: SlotEnds, dispatch_ends: DispatchEnds) {
-        for (slot, end) in slot_ends {
-            let shared = Arc::clone(engine);
-            let apply = move |events, patient| {
+        for end in slot_ends {
+            let (slot, patient, shared) = (end.slot, end.patient, Arc::clone(engine));
+            let apply = move |events| {
                 let engine = Arc::clone(&shared);
                 async move { engine.apply(slot, events, patient).await }
             };
-            self.slots.spawn(
-                format!("slot-{slot}"),
-                slots::run(end, self.stop_slots.clone(), engine.slots.turns(), apply),
-            );
+            let name = format!("slot-{slot}{}", if patient { "-patient" } else { "" });
+            self.slots
+                .spawn(name, slots::run(end, self.stop_slots.clone(), apply));
         }
         for (n, end) in dispatch_ends.into_iter().enumerate() {
             let run = dispatcher::run(end, self.stop_dispatch.clone(), Arc::clone(engine));
@@ -96,7 +95,7 @@ impl Workers {
     }
 }
 
-type SlotEnds = Vec<(domain::ids::Slot, tokio::sync::mpsc::Receiver<slots::Job>)>;
+type SlotEnds = Vec<slots::QueueEnd>;
 type DispatchEnds = Vec<tokio::sync::mpsc::Receiver<dispatcher::Job>>;
 
 /// Waits for the topics and warms the producers. Once they are warm, Kafka's absence is no reason to be unready:

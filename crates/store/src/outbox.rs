@@ -71,16 +71,23 @@ impl Store {
         Ok(reply.map(|(round, _)| round))
     }
 
-    /// Takes or renews the drain lease of a slot for `holder` and reads what is to leave. Behind the barrier:
-    /// everything returned is durable, so it may be produced. Runs also while Redis is out of memory.
+    /// Takes or renews the drain lease of a slot for `holder` and reads what is to leave: the entries after the number
+    /// `after`, 0 for all. Behind the barrier: everything returned is durable, so it may be produced. Runs also while
+    /// Redis is out of memory.
     pub async fn drain(
         &self,
         slot: Slot,
         holder: &str,
         limit: usize,
+        after: u64,
     ) -> Result<Reply<DrainReply>, StoreError> {
         let lease_us = self.core.config.drain_lease_ms.saturating_mul(1_000);
-        let args = vec![holder.to_owned(), lease_us.to_string(), limit.to_string()];
+        let args = vec![
+            holder.to_owned(),
+            lease_us.to_string(),
+            limit.to_string(),
+            after.to_string(),
+        ];
         self.call(scripts::DRAIN, Place::Slot(slot), args, read_drain)
             .await
     }

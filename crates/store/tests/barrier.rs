@@ -169,7 +169,7 @@ async fn must_wait(store: &Store, id: &ChargePointId, command: CommandId, versio
         ("register as before", came_to(store.register(&as_before).await)),
         ("register", came_to(store.register(&anew).await)),
         ("apply_events", came_to(store.apply_events(slot, &[stale]).await)),
-        ("drain", came_to(store.drain(slot, "a", 1).await)),
+        ("drain", came_to(store.drain(slot, "a", 1, 0).await)),
         ("take_incarnation", came_to(store.take_incarnation(&taking).await)),
     ]
 }

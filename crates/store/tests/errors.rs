@@ -41,7 +41,7 @@ async fn a_full_memory_is_told_and_can_be_drained() -> Result<()> {
     assert!(matches!(refused, StoreError::OutOfMemory), "{refused:?}");
     assert_eq!(counted.failures(), ["acceptCommand out_of_memory"]);
     assert!(
-        store.drain(store.slot_of(&id), "a", 1).await?.value.held,
+        store.drain(store.slot_of(&id), "a", 1, 0).await?.value.held,
         "draining frees memory"
     );
     assert_eq!(store.count_slot(store.slot_of(&id)).await?.value.open, 1);

@@ -124,7 +124,7 @@ async fn answer_all(store: &Store, mut claimed: Vec<Command>) -> Result<()> {
 
 async fn leave(store: &Store, slot: Slot) -> Result<()> {
     loop {
-        let drained = store.drain(slot, "a", 500).await?.value;
+        let drained = store.drain(slot, "a", 500, 0).await?.value;
         let numbers: Vec<u64> = drained.entries.iter().map(|(n, _)| *n).collect();
         if numbers.is_empty() {
             return Ok(());

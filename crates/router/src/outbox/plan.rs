@@ -1,6 +1,7 @@
 //! Which slot is drained next, without I/O: slots that were woken take their turns, a few at a time and each by
 //! itself, so that none waits for the slowest; one whose drain failed rests first, however often it is woken. What is
-//! patient has fewer turns, and what is not goes before it.
+//! patient has fewer turns, and what is not goes before it: in its own slot too, where a second drain overtakes the one
+//! whose records are on their way.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,6 +25,15 @@ pub(super) enum Drained {
     More,
     /// Something could not leave.
     Stuck,
+}
+
+/// Which drain of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one that had its turn.
+    First,
+    /// The one that overtakes it.
+    Second,
 }
 
 /// The turns of all slots.
@@ -50,13 +60,69 @@ enum State {
     #[default]
     Idle,
     Waiting(Haste),
-    Draining {
-        haste: Haste,
-        woken: Option<Haste>,
-    },
+    Draining(UnderWay),
     Resting {
         until: Instant,
     },
+}
+
+/// The drains of one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct UnderWay {
+    haste: Haste,
+    /// Woken since, and by no drain looked at.
+    woken: Option<Haste>,
+    /// What was left for the time after these drains.
+    left: Option<Haste>,
+    /// What the first drain found is known and on its way.
+    sending: bool,
+    first: bool,
+    /// One that overtakes the first.
+    second: bool,
+    stuck: bool,
+}
+
+impl UnderWay {
+    fn begun(haste: Haste) -> Self {
+        Self {
+            haste,
+            woken: None,
+            left: None,
+            sending: false,
+            first: true,
+            second: false,
+            stuck: false,
+        }
+    }
+
+    /// Whether a second drain begins now; if so, it is counted.
+    fn overtaken(&mut self) -> bool {
+        let now = self.first && self.sending && !self.second && self.woken == Some(Haste::Now);
+        if now {
+            self.second = true;
+            self.woken = None;
+        }
+        now
+    }
+
+    /// One of them ended.
+    fn ended(&mut self, which: Which, how: Drained) {
+        let haste = match which {
+            Which::First => {
+                self.first = false;
+                self.haste
+            }
+            Which::Second => {
+                self.second = false;
+                Haste::Now
+            }
+        };
+        match how {
+            Drained::Empty => {}
+            Drained::More => self.left = self.left.max(Some(haste)),
+            Drained::Stuck => self.stuck = true,
+        }
+    }
 }
 
 impl Plan {
@@ -72,17 +138,30 @@ impl Plan {
         }
     }
 
-    /// There is something in this slot.
-    pub(super) fn wake(&mut self, slot: Slot, haste: Haste) {
+    /// There is something in this slot. True: a drain of it begins now that overtakes the one under way.
+    pub(super) fn wake(&mut self, slot: Slot, haste: Haste) -> bool {
         let Some(turn) = self.slots.get_mut(usize::from(slot.0)) else {
-            return;
+            return false;
         };
         match &mut turn.state {
             State::Idle => self.queue(slot, haste),
             State::Waiting(Haste::Patient) if haste == Haste::Now => self.queue(slot, haste),
-            State::Draining { woken, .. } => *woken = (*woken).max(Some(haste)),
+            State::Draining(under_way) => {
+                under_way.woken = under_way.woken.max(Some(haste));
+                return under_way.overtaken();
+            }
             State::Waiting(_) | State::Resting { .. } => {}
         }
+        false
+    }
+
+    /// What the drain of a slot found is on its way. True: a drain begins now that overtakes it.
+    pub(super) fn sending(&mut self, slot: Slot) -> bool {
+        let State::Draining(under_way) = &mut self.slots[usize::from(slot.0)].state else {
+            return false;
+        };
+        under_way.sending = true;
+        under_way.overtaken()
     }
 
     fn queue(&mut self, slot: Slot, haste: Haste) {
@@ -103,7 +182,7 @@ impl Plan {
             Some(slot) => (slot, Haste::Now),
             None => (self.next_patient()?, Haste::Patient),
         };
-        self.slots[usize::from(slot.0)].state = State::Draining { haste, woken: None };
+        self.slots[usize::from(slot.0)].state = State::Draining(UnderWay::begun(haste));
         self.draining += 1;
         self.draining_patient += usize::from(haste == Haste::Patient);
         Some(slot)
@@ -121,27 +200,37 @@ impl Plan {
         }
     }
 
-    /// A drain that began has ended. `jitter`, 0 to 1, shortens the rest by up to a half.
-    pub(super) fn ended(&mut self, slot: Slot, how: Drained, now: Instant, jitter: f64) {
+    /// A drain that began has ended. `jitter`, 0 to 1, shortens the rest by up to a half. True: another begins now that
+    /// overtakes the one still under way.
+    pub(super) fn ended(
+        &mut self,
+        (slot, which): (Slot, Which),
+        how: Drained,
+        now: Instant,
+        jitter: f64,
+    ) -> bool {
         let turn = &mut self.slots[usize::from(slot.0)];
-        let State::Draining { haste, woken } = turn.state else {
-            return;
+        let State::Draining(under_way) = &mut turn.state else {
+            return false;
         };
+        under_way.ended(which, how);
+        if under_way.first || under_way.second {
+            return under_way.overtaken();
+        }
+        let ended = *under_way;
         self.draining -= 1;
-        self.draining_patient -= usize::from(haste == Haste::Patient);
-        if how == Drained::Stuck {
+        self.draining_patient -= usize::from(ended.haste == Haste::Patient);
+        if ended.stuck {
             let rest = REST.saturating_mul(1 << turn.failures.min(8)).min(LONGEST_REST);
             turn.failures += 1;
             let until = now + rest.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0);
             turn.state = State::Resting { until };
-            return;
+            return false;
         }
         turn.failures = 0;
         turn.state = State::Idle;
-        let more = (how == Drained::More).then_some(haste);
-        if let Some(haste) = woken.max(more) {
-            self.wake(slot, haste);
-        }
+        let next = ended.woken.max(ended.left);
+        next.is_some_and(|haste| self.wake(slot, haste))
     }
 
     /// When the next rest ends.
@@ -171,17 +260,21 @@ mod tests {
         std::iter::from_fn(|| plan.begin(now)).map(|s| s.0).collect()
     }
 
+    fn first(slot: u16) -> (Slot, Which) {
+        (Slot(slot), Which::First)
+    }
+
     #[test]
     fn a_slot_that_is_done_makes_room_at_once_whatever_the_slowest_does() {
         let (mut plan, now) = (Plan::new(9, 2), Instant::now());
-        (0..5).for_each(|n| plan.wake(Slot(n), Haste::Now));
+        (0..5).for_each(|n| assert!(!plan.wake(Slot(n), Haste::Now)));
         assert_eq!(begun(&mut plan, now), [0, 1]);
-        plan.ended(Slot(1), Drained::Empty, now, 0.0);
+        plan.ended(first(1), Drained::Empty, now, 0.0);
         assert_eq!(begun(&mut plan, now), [2]);
-        plan.ended(Slot(2), Drained::More, now, 0.0);
+        plan.ended(first(2), Drained::More, now, 0.0);
         assert_eq!(begun(&mut plan, now), [3], "who has more queues up again");
-        plan.ended(Slot(3), Drained::Empty, now, 0.0);
-        plan.ended(Slot(0), Drained::Empty, now, 0.0);
+        plan.ended(first(3), Drained::Empty, now, 0.0);
+        plan.ended(first(0), Drained::Empty, now, 0.0);
         assert_eq!(begun(&mut plan, now), [4, 2]);
     }
 
@@ -193,7 +286,7 @@ mod tests {
         plan.wake(Slot(0), Haste::Now);
         plan.wake(Slot(7), Haste::Now);
         assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
-        plan.ended(Slot(0), Drained::Empty, now, 0.0);
+        plan.ended(first(0), Drained::Empty, now, 0.0);
         assert_eq!(begun(&mut plan, now), [0]);
     }
 
@@ -204,7 +297,7 @@ mod tests {
         let mut rests = Vec::new();
         for _ in 0..6 {
             assert_eq!(begun(&mut plan, now), [0]);
-            plan.ended(Slot(0), Drained::Stuck, now, 0.0);
+            plan.ended(first(0), Drained::Stuck, now, 0.0);
             plan.wake(Slot(0), Haste::Now);
             assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
             let until = plan.next_end_of_rest().unwrap();
@@ -213,17 +306,17 @@ mod tests {
         }
         assert_eq!(rests, [250, 500, 1_000, 2_000, 2_000, 2_000]);
         assert_eq!(begun(&mut plan, now), [0]);
-        plan.ended(Slot(0), Drained::Empty, now, 0.0);
+        plan.ended(first(0), Drained::Empty, now, 0.0);
         plan.wake(Slot(0), Haste::Now);
         assert_eq!(begun(&mut plan, now), [0]);
-        plan.ended(Slot(0), Drained::Stuck, now, 1.0);
+        plan.ended(first(0), Drained::Stuck, now, 1.0);
         assert_eq!((plan.next_end_of_rest().unwrap() - now).as_millis(), 125);
     }
 
     #[test]
     fn what_is_patient_has_few_turns_and_what_is_not_goes_before_it() {
         let (mut plan, now) = (Plan::new(30, 20), Instant::now());
-        (0..12).for_each(|n| plan.wake(Slot(n), Haste::Patient));
+        (0..12).for_each(|n| assert!(!plan.wake(Slot(n), Haste::Patient)));
         plan.wake(Slot(20), Haste::Now);
         // One that waits patiently becomes hasty, and is drained once.
         plan.wake(Slot(8), Haste::Now);
@@ -231,22 +324,67 @@ mod tests {
         plan.wake(Slot(21), Haste::Now);
         assert_eq!(begun(&mut plan, now), [21]);
         plan.wake(Slot(0), Haste::Now);
-        plan.ended(Slot(0), Drained::Empty, now, 0.0);
-        plan.ended(Slot(1), Drained::More, now, 0.0);
+        plan.ended(first(0), Drained::Empty, now, 0.0);
+        plan.ended(first(1), Drained::More, now, 0.0);
         assert_eq!(
             begun(&mut plan, now),
             [0, 9, 10],
             "who was woken in haste needs no turn"
         );
         for slot in [20, 8, 2] {
-            plan.ended(Slot(slot), Drained::Empty, now, 0.0);
+            plan.ended(first(slot), Drained::Empty, now, 0.0);
         }
         assert_eq!(
             begun(&mut plan, now),
             [11],
             "the one with more is behind those that wait"
         );
-        plan.ended(Slot(3), Drained::Empty, now, 0.0);
+        plan.ended(first(3), Drained::Empty, now, 0.0);
         assert_eq!(begun(&mut plan, now), [1]);
+    }
+
+    #[test]
+    fn a_wake_in_haste_overtakes_what_is_on_its_way_once_and_only_while_it_is() {
+        let (mut plan, now) = (Plan::new(1, 1), Instant::now());
+        plan.wake(Slot(0), Haste::Patient);
+        assert_eq!(begun(&mut plan, now), [0]);
+        assert!(
+            !plan.wake(Slot(0), Haste::Now),
+            "nobody knows what the first found"
+        );
+        assert!(plan.sending(Slot(0)));
+        assert!(!plan.wake(Slot(0), Haste::Now), "one at a time");
+        let second = (Slot(0), Which::Second);
+        assert!(plan.ended(second, Drained::Empty, now, 0.0));
+        assert!(!plan.wake(Slot(0), Haste::Patient), "what is patient waits");
+        // It left something that is on its way with the first: there is no hurry before that has ended.
+        assert!(!plan.ended(second, Drained::More, now, 0.0));
+        assert!(plan.wake(Slot(0), Haste::Now));
+        assert!(!plan.ended(first(0), Drained::Empty, now, 0.0));
+        assert!(!plan.wake(Slot(0), Haste::Now), "the first has ended");
+        assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
+        assert!(!plan.ended(second, Drained::Empty, now, 0.0));
+        assert_eq!(begun(&mut plan, now), [0]);
+    }
+
+    #[test]
+    fn a_slot_rests_when_one_of_its_drains_was_stuck() {
+        for stuck in [Which::First, Which::Second] {
+            let (mut plan, now) = (Plan::new(1, 1), Instant::now());
+            plan.wake(Slot(0), Haste::Now);
+            assert_eq!(begun(&mut plan, now), [0]);
+            plan.sending(Slot(0));
+            assert!(plan.wake(Slot(0), Haste::Now));
+            for which in [Which::First, Which::Second] {
+                let how = if which == stuck {
+                    Drained::Stuck
+                } else {
+                    Drained::More
+                };
+                plan.ended((Slot(0), which), how, now, 0.0);
+            }
+            assert_eq!(begun(&mut plan, now), [] as [u16; 0], "{stuck:?}");
+            assert_eq!(plan.next_end_of_rest(), Some(now + REST));
+        }
     }
 }

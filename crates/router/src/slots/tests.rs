@@ -37,19 +37,14 @@ async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
     let gate = Arc::new(Semaphore::new(0));
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let (g, s) = (Arc::clone(&gate), Arc::clone(&sizes));
-    let server = tokio::spawn(run(
-        ends.remove(0).1,
-        CancellationToken::new(),
-        queues.turns(),
-        move |inputs, _| {
-            let (g, s) = (Arc::clone(&g), Arc::clone(&s));
-            async move {
-                s.lock().unwrap().push(inputs.len());
-                g.acquire().await.unwrap().forget();
-                Ok(applied(&inputs))
-            }
-        },
-    ));
+    let server = tokio::spawn(run(ends.remove(0), CancellationToken::new(), move |inputs| {
+        let (g, s) = (Arc::clone(&g), Arc::clone(&s));
+        async move {
+            s.lock().unwrap().push(inputs.len());
+            g.acquire().await.unwrap().forget();
+            Ok(applied(&inputs))
+        }
+    }));
     let call = |n| {
         let queues = queues.clone();
         tokio::spawn(async move { queues.apply(input(n, 0)).await })
@@ -59,7 +54,7 @@ async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
         tokio::task::yield_now().await;
     }
     calls.extend((1..5).map(call));
-    while queues.queues[0].capacity() > QUEUE - 4 {
+    while queues.slots[0].hasty.capacity() > QUEUE - 4 {
         tokio::task::yield_now().await;
     }
     gate.add_permits(2);
@@ -75,21 +70,16 @@ async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
 async fn a_failed_call_fails_all_its_events_and_the_next_call_works() {
     let (queues, mut ends) = SlotQueues::new(1);
     let mut first = true;
-    let server = tokio::spawn(run(
-        ends.remove(0).1,
-        CancellationToken::new(),
-        queues.turns(),
-        move |inputs, _| {
-            let fails = std::mem::take(&mut first);
-            async move {
-                if fails {
-                    Err(StoreError::OutOfMemory)
-                } else {
-                    Ok(applied(&inputs))
-                }
+    let server = tokio::spawn(run(ends.remove(0), CancellationToken::new(), move |inputs| {
+        let fails = std::mem::take(&mut first);
+        async move {
+            if fails {
+                Err(StoreError::OutOfMemory)
+            } else {
+                Ok(applied(&inputs))
             }
-        },
-    ));
+        }
+    }));
     let failed = queues.apply(input(1, 0)).await;
     assert!(matches!(failed, Err(SubmitError::Store(e)) if matches!(*e, StoreError::OutOfMemory)));
     assert!(queues.apply(input(2, 0)).await.is_ok());
@@ -105,14 +95,11 @@ async fn a_stop_lets_what_was_queued_finish_and_takes_no_more() {
         let queues = queues.clone();
         async move { queues.apply(input(1, 0)).await }
     });
-    while queues.queues[0].capacity() == QUEUE {
+    while queues.slots[0].hasty.capacity() == QUEUE {
         tokio::task::yield_now().await;
     }
     stop.cancel();
-    run(ends.remove(0).1, stop, queues.turns(), |inputs, _| async move {
-        Ok(applied(&inputs))
-    })
-    .await;
+    run(ends.remove(0), stop, |inputs| async move { Ok(applied(&inputs)) }).await;
     assert!(waiting.await.unwrap().is_ok());
     assert!(matches!(
         queues.apply(input(2, 0)).await,
@@ -134,28 +121,32 @@ async fn an_id_of_a_foreign_slot_and_a_closed_router_are_told_apart() {
     ));
 }
 
-/// One slot whose calls are told, and a way to submit to it.
+/// One slot whose calls are told, by their size and whether they are of what is patient, and a way to submit to it.
 struct OneSlot {
     queues: SlotQueues,
+    turns: Arc<Semaphore>,
     called: mpsc::UnboundedReceiver<(usize, bool)>,
 }
 
 impl OneSlot {
     fn served() -> Self {
-        let (queues, mut ends) = SlotQueues::new(1);
+        let (queues, ends) = SlotQueues::new(1);
         let (calls, called) = mpsc::unbounded_channel();
-        let apply = move |inputs: Vec<EventInput>, patient| {
-            let reply = applied(&inputs);
-            calls.send((inputs.len(), patient)).unwrap();
-            async move { Ok(reply) }
-        };
-        tokio::spawn(run(
-            ends.remove(0).1,
-            CancellationToken::new(),
-            queues.turns(),
-            apply,
-        ));
-        Self { queues, called }
+        let turns = ends.iter().find_map(|end| end.turns.clone()).unwrap();
+        for end in ends {
+            let (calls, patient) = (calls.clone(), end.patient);
+            let apply = move |inputs: Vec<EventInput>| {
+                let reply = applied(&inputs);
+                calls.send((inputs.len(), patient)).unwrap();
+                async move { Ok(reply) }
+            };
+            tokio::spawn(run(end, CancellationToken::new(), apply));
+        }
+        Self {
+            queues,
+            turns,
+            called,
+        }
     }
 
     /// Submits, and lets the slot see it; no time passes.
@@ -169,24 +160,44 @@ impl OneSlot {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_patient_waits_for_its_turn_and_goes_with_what_is_not() {
+async fn what_is_patient_waits_for_its_turn_and_what_is_not_goes_before_it() {
     let mut slot = OneSlot::served();
-    let turns = slot.queues.turns();
+    let turns = Arc::clone(&slot.turns);
     let taken = turns.acquire_many(4).await.unwrap();
     slot.submit(1, true).await;
     slot.submit(2, true).await;
     assert!(slot.called.try_recv().is_err(), "nobody's turn has come");
     slot.submit(3, false).await;
-    assert_eq!(slot.called.try_recv(), Ok((3, false)));
+    assert_eq!(slot.called.try_recv(), Ok((1, false)));
     slot.submit(4, true).await;
     drop(taken);
-    assert_eq!(slot.called.recv().await, Some((1, true)));
+    assert_eq!(slot.called.recv().await, Some((3, true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_patient_does_not_wait_for_a_patient_call_of_its_slot() {
+    let (queues, ends) = SlotQueues::new(1);
+    for end in ends {
+        let patient = end.patient;
+        let apply = move |inputs: Vec<EventInput>| async move {
+            if patient {
+                std::future::pending::<()>().await;
+            }
+            Ok(applied(&inputs))
+        };
+        tokio::spawn(run(end, CancellationToken::new(), apply));
+    }
+    let hangs = queues.submit(input(1, 0), true);
+    tokio::pin!(hangs);
+    assert!(futures_util::poll!(&mut hangs).is_pending());
+    assert!(queues.apply(input(2, 0)).await.is_ok());
+    assert!(futures_util::poll!(&mut hangs).is_pending());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_keeps_its_place_whatever_else_comes() {
     let mut slot = OneSlot::served();
-    let turns = slot.queues.turns();
+    let turns = Arc::clone(&slot.turns);
     let taken = turns.acquire_many(3).await.unwrap();
     let last = turns.acquire().await.unwrap();
     slot.submit(1, true).await;
@@ -208,7 +219,7 @@ async fn a_slot_keeps_its_place_whatever_else_comes() {
 #[tokio::test(start_paused = true)]
 async fn no_turn_is_waited_for_where_none_comes_or_a_call_is_full() {
     let mut slot = OneSlot::served();
-    let turns = slot.queues.turns();
+    let turns = Arc::clone(&slot.turns);
     let _taken = turns.acquire_many(4).await.unwrap();
     let began = tokio::time::Instant::now();
     slot.submit(1, true).await;

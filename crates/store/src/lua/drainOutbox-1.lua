@@ -1,6 +1,6 @@
 -- Takes or renews the drain lease, and reads what is to leave the slot; trimming gives the lease back.
 -- KEYS  1 base of the slot
--- ARGV  holder, lease us, most entries and notes
+-- ARGV  holder, lease us, most entries and notes, the number after which entries are read
 -- Output  '1' if the lease is held · entries: number, kind, answer, command · notes: charge point, pod,
 --         incarnation, kind, two facts, next sending
 
@@ -17,7 +17,7 @@ end
 redis.call('DEL', key('drain'))
 put('1')
 
-local entries = redis.call('XRANGE', key('out'), '-', '+', 'COUNT', limit)
+local entries = redis.call('XRANGE', key('out'), '(' .. arg(4) .. '-0', '+', 'COUNT', limit)
 put(str(#entries))
 for _, entry in ipairs(entries) do
   put(string.match(entry[1], '^%d+'))

@@ -357,7 +357,7 @@ impl World {
                 format!("{:?} {:?}", reply.handled, reply.claimed)
             }
             Op::Drain(limit) => {
-                let reply = store.drain(self.slot, "drainer", *limit).await?.value;
+                let reply = store.drain(self.slot, "drainer", *limit, 0).await?.value;
                 format!("{:?} {:?}", reply.entries, reply.notes)
             }
             Op::Trim(count) => {

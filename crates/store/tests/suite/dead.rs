@@ -224,7 +224,7 @@ async fn they_keep_their_newest_attempts(config: &StoreConfig) -> Result<()> {
             .iter()
             .all(|a| a.outcome == AttemptOutcome::Displaced && a.at > Micros(0))
     );
-    let drained = store.drain(slot, "a", 10).await?.value;
+    let drained = store.drain(slot, "a", 10, 0).await?.value;
     assert_eq!(drained.entries[0].1.attempts, letter.attempts);
     store.close().await;
     Ok(())

@@ -298,13 +298,13 @@ async fn only_the_holder_drains(config: &StoreConfig) -> Result<()> {
         .apply_events(slot, &[samples::event(&command, EventKind::Cancel)])
         .await?;
     assert!(cancelled.wants_drain, "an end wants to be drained");
-    let first = store.drain(slot, "a", 10).await?.value;
+    let first = store.drain(slot, "a", 10, 0).await?.value;
     assert_eq!((first.held, first.entries.len()), (true, 1));
-    let other = store.drain(slot, "b", 10).await?.value;
+    let other = store.drain(slot, "b", 10, 0).await?.value;
     assert_eq!((other.held, other.entries.len()), (false, 0));
     let other = until("the drain lease lapses", async || {
         store
-            .drain(slot, "b", 10)
+            .drain(slot, "b", 10, 0)
             .await
             .ok()
             .map(|r| r.value)
@@ -326,18 +326,18 @@ async fn trimming_gives_the_lease_back(store: &Store, slot: Slot, numbers: &[u64
     let left = store.trim(slot, "b", &numbers[1..], &[]).await?.value;
     assert!(left, "what is left, or came meanwhile, is told of");
     assert!(
-        store.drain(slot, "a", 10).await?.value.held,
+        store.drain(slot, "a", 10, 0).await?.value.held,
         "trimming gave the lease back"
     );
     assert!(!store.trim(slot, "b", numbers, &[]).await?.value);
     assert!(
-        !store.drain(slot, "b", 10).await?.value.held,
+        !store.drain(slot, "b", 10, 0).await?.value.held,
         "one who has not the lease gives none back"
     );
     assert!(!store.trim(slot, "a", numbers, &[]).await?.value);
-    assert_eq!(store.drain(slot, "a", 10).await?.value.entries, []);
+    assert_eq!(store.drain(slot, "a", 10, 0).await?.value.entries, []);
     assert!(
-        store.drain(slot, "b", 10).await?.value.held,
+        store.drain(slot, "b", 10, 0).await?.value.held,
         "who finds nothing takes no lease"
     );
     Ok(())
