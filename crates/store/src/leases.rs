@@ -39,12 +39,12 @@ pub enum TakeReply {
     Taken {
         /// Its number.
         incarnation: Incarnation,
-        /// When its lease lapses unless it is renewed.
+        /// When its lease lapses unless it is renewed; past if a repetition came over an older link, and too late.
         expires: Micros,
         /// Whether the lease names the place of this request; a repetition changes it not.
         placed: bool,
     },
-    /// Another process took a newer life of this pod: exit.
+    /// Another process took a newer life of this pod, or a life over a newer link: exit.
     Superseded,
 }
 
@@ -87,7 +87,8 @@ impl Store {
     }
 
     /// Takes a new life with a lease. Behind the barrier. A repetition by the same process, whose reply was
-    /// lost, is answered as before while the lease lasts, and prolongs it unless it came over an older link.
+    /// lost, is answered as before while the lease lasts, and prolongs it unless it came over an older link; over such
+    /// a link it is answered so also after the lease, as the process may have gone on by the newer one.
     pub async fn take_incarnation(&self, t: &Taking) -> Result<Reply<TakeReply>, StoreError> {
         let args = vec![
             t.pod.to_string(),

@@ -44,9 +44,9 @@ local function reply()
   return OUT
 end
 
--- Leases of pods.
-local LEASE = {'inc', 'link', 'exp', 'sus', 'dr', 'topic', 'np', 'up', 'floor', 'epoch', 'proc'}
-local LEASE_ZEROS = {inc = 'n', link = 'n', exp = 'n', sus = 't', dr = 't', np = 't', up = 't', floor = 'n', proc = 't'}
+-- Leases of pods. 'tl' is the link over which the present life was taken.
+local LEASE = {'inc', 'link', 'exp', 'sus', 'dr', 'topic', 'np', 'up', 'floor', 'epoch', 'proc', 'tl'}
+local LEASE_ZEROS = {inc = 'n', link = 'n', exp = 'n', sus = 't', dr = 't', np = 't', up = 't', floor = 'n', proc = 't', tl = 'n'}
 
 local function lease(pod)
   local l = load_hash('l:' .. pod, LEASE, LEASE_ZEROS)

@@ -14,6 +14,8 @@ pub(crate) async fn all(config: &StoreConfig) -> Result<()> {
     a_newer_life_supersedes(&store).await?;
     marks_speak_of_one_link(&store).await?;
     what_comes_late_moves_a_life_nowhere(&store).await?;
+    a_late_request_for_a_life_that_lapsed_begins_no_other(&store).await?;
+    a_process_takes_no_life_over_an_older_link_than_another_process(&store).await?;
     store.close().await;
     Ok(())
 }
@@ -75,11 +77,7 @@ async fn takes_a_new_life_after_the_lapse(
     life: Incarnation,
     process: u64,
 ) -> Result<()> {
-    until("the lease lapses", async || {
-        let lease = store.lease(pod).await.ok()?;
-        (lease.value?.expires <= lease.redis_now).then_some(())
-    })
-    .await;
+    lapses(store, pod).await;
     let lapsed = store
         .renew_lease(None, pod, life, Version(0), "", None)
         .await?
@@ -88,6 +86,14 @@ async fn takes_a_new_life_after_the_lapse(
     let next = take(store, &taking(pod, life.0, process)).await?;
     assert!(next > life);
     Ok(())
+}
+
+async fn lapses(store: &Store, pod: &PodId) {
+    until("the lease lapses", async || {
+        let lease = store.lease(pod).await.ok()?;
+        (lease.value?.expires <= lease.redis_now).then_some(())
+    })
+    .await;
 }
 
 async fn a_newer_life_supersedes(store: &Store) -> Result<()> {
@@ -182,6 +188,68 @@ async fn a_late_repetition_revives_nothing(store: &Store, old: LinkNumber, first
     let after = store.lease(&first.pod).await?.value.context("no lease")?;
     assert!(after.suspect);
     assert_eq!(after, before, "neither its end nor its suspicion moved");
+    Ok(())
+}
+
+/// The reply to the first request was lost with its link, and the router performs a repetition of it once the lease has
+/// lapsed that the process got by another link.
+async fn a_late_request_for_a_life_that_lapsed_begins_no_other(store: &Store) -> Result<()> {
+    let pod = samples::pod("edge-5");
+    let old = store.link(&pod, Incarnation(0)).await?.value.link;
+    let first = Taking {
+        link: Some(old),
+        ..taking(&pod, 0, 1)
+    };
+    let life = take(store, &first).await?;
+    let new = store.link(&pod, life).await?.value.link;
+    lapses(store, &pod).await;
+    let before = store.lease(&pod).await?.value;
+    let late = store.take_incarnation(&first).await?;
+    assert!(
+        matches!(late.value, TakeReply::Taken { incarnation, expires, .. }
+            if incarnation == life && expires <= late.redis_now),
+        "{late:?}"
+    );
+    assert_eq!(
+        store.lease(&pod).await?.value,
+        before,
+        "nothing was prolonged or moved"
+    );
+    let renewal = store.renew_lease(Some(new), &pod, life, Version(0), "", None);
+    assert_eq!(
+        renewal.await?.value,
+        Renewal::Lapsed,
+        "the process is told to take another life, not to exit"
+    );
+    let next = Taking {
+        link: Some(old),
+        ..taking(&pod, life.0, 1)
+    };
+    assert!(
+        take(store, &next).await? > life,
+        "a request after the last life is none of before it, whatever the link"
+    );
+    Ok(())
+}
+
+/// A process that ended had asked for its first life by a router that stood still; its successor lives.
+async fn a_process_takes_no_life_over_an_older_link_than_another_process(store: &Store) -> Result<()> {
+    let pod = samples::pod("edge-6");
+    let over = |link, process| Taking {
+        link: Some(link),
+        ..taking(&pod, 0, process)
+    };
+    let old = store.link(&pod, Incarnation(0)).await?.value.link;
+    let new = store.link(&pod, Incarnation(0)).await?.value.link;
+    let life = take(store, &over(new, 2)).await?;
+    let late = store.take_incarnation(&over(old, 1)).await?.value;
+    assert_eq!(late, TakeReply::Superseded);
+    let renewal = store.renew_lease(Some(new), &pod, life, Version(0), "", None);
+    assert!(matches!(renewal.await?.value, Renewal::Renewed { .. }));
+    // A link that nobody took a life over hinders none: the last word of a process that ended may come late as well.
+    let successor = store.link(&pod, Incarnation(0)).await?.value.link;
+    store.link(&pod, life).await?;
+    assert!(take(store, &over(successor, 3)).await? > life);
     Ok(())
 }
 
