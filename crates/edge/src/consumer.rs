@@ -63,7 +63,7 @@ impl ConsumerSettings {
 pub struct ConsumerPorts {
     /// Where the router says that the edge should consume.
     pub placement: watch::Receiver<Option<Placement>>,
-    /// Where routers were told to send.
+    /// Where routers were told to send, with every renewal that says so.
     pub published: watch::Receiver<Option<Consumes>>,
     /// Where canaries of late prove that the edge consumes.
     pub proven: watch::Sender<Option<Consumes>>,
@@ -179,8 +179,6 @@ impl<S: LaneSource> Consumer<S> {
                 topic = placement.topic,
                 "the pod is told back before routers were told that it moved"
             );
-            // What is published is the place it goes back to, as a rule.
-            self.published();
         }
         if self
             .places
@@ -235,6 +233,8 @@ impl<S: LaneSource> Consumer<S> {
         self.places.coming = Some(Place::new(consumes, source, link, limits, now_ms));
     }
 
+    /// Routers were told of a place just now. What they were told before a move is no sign: the reply that said more
+    /// may be lost.
     fn published(&mut self) {
         let now_ms = self.now_ms();
         if let Some(published) = self.ports.published.borrow_and_update().as_ref() {
@@ -265,7 +265,7 @@ impl<S: LaneSource> Consumer<S> {
 
     async fn tick(&mut self) {
         let now_ms = self.now_ms();
-        if let Some(place) = self.places.take_drained(now_ms) {
+        for place in self.places.take_drained(now_ms) {
             self.leave(place);
         }
         self.judge();
@@ -311,14 +311,13 @@ impl<S: LaneSource> Consumer<S> {
     /// Moves if the new place is proven, and tells readiness and the lease which place is.
     fn judge(&mut self) {
         let now_ms = self.now_ms();
-        let moved = self.places.advance(now_ms);
-        if !matches!(moved, Moved::Not) && self.places.old.is_some() {
-            tracing::info!("canaries came round at the new place: the pod moves");
-            // What is published may be this place already, by an earlier life.
-            self.published();
-        }
-        if let Moved::Past(Some(place)) = moved {
-            self.leave(place);
+        if let Moved::On(excess) = self.places.advance(now_ms) {
+            if !self.places.left.is_empty() {
+                tracing::info!("canaries came round at the new place: the pod moves");
+            }
+            if let Some(place) = excess {
+                self.leave(place);
+            }
         }
         let proven = self.places.proven(now_ms).cloned();
         if proven.is_some() {

@@ -66,7 +66,7 @@ pub struct LinkParts {
     pub lease: LeaseSettings,
     /// Where the edge consumes.
     pub placement: watch::Sender<Option<proto::Placement>>,
-    /// Where routers were told to send.
+    /// Where routers were told to send, with every renewal that says so.
     pub published: watch::Sender<Option<Consumes>>,
     /// Where both lanes are proven.
     pub proven: watch::Receiver<Option<Consumes>>,
@@ -289,13 +289,8 @@ impl Link {
                     self.hub.clock.hold_lease(until_us);
                     self.lease_ready.ready();
                 }
-                Effect::Published(place) => {
-                    self.published.send_if_modified(|known| {
-                        let changed = known.as_ref() != Some(&place);
-                        *known = Some(place);
-                        changed
-                    });
-                }
+                // Told each time: the consumer trusts only what is confirmed after a move.
+                Effect::Published(place) => drop(self.published.send_replace(Some(place))),
                 Effect::Taken(incarnation) => {
                     tracing::info!(%incarnation, "a new life");
                     metrics::counter!(INCARNATIONS).increment(1);
@@ -375,3 +370,6 @@ fn source_chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,9 @@
 //!
 //! A pod that is given another place goes on where it is, opens the new place beside it, and moves once its canary
 //! has come round there. The router publishes the new place, and only then the time runs for which the old one is
-//! still consumed: until what routers sent there before is surely there. Leaves out what a record says, and when the
-//! router publishes.
+//! still consumed: until what routers sent there before is surely there. A pod that is moved again before that keeps
+//! what it moved past as well, since the reply that named it as published may be lost. Leaves out what a record says,
+//! and when the router publishes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,9 +14,13 @@ use std::time::Duration;
 use bus::{BusError, CanaryLimits, Event, Lane, Record};
 use domain::dispatch::Consumes;
 use domain::ids::LinkNumber;
+use futures_util::future::select_all;
 
 use super::LaneSource;
 use crate::canary::CanaryGate;
+
+/// How many places that the pod left are consumed at most, as each costs a client of Kafka.
+const MOST_LEFT: usize = 2;
 
 /// A place on its way to be consumed: whether it could be opened.
 pub(super) type Opening<S> = Pin<Box<dyn Future<Output = (S, Result<(), BusError>)> + Send>>;
@@ -29,23 +34,13 @@ pub(super) struct Place<S> {
     pub(super) gate: CanaryGate,
 }
 
-/// A place that the pod moved away from.
-pub(super) struct Old<S> {
-    pub(super) place: Place<S>,
-    /// Until when it is consumed, in milliseconds; none while routers may still be told to send there.
-    pub(super) until_ms: Option<u64>,
-}
-
 /// What became of a move.
 pub(super) enum Moved<S> {
     /// The pod stays where it is.
     Not,
-    /// The pod moved.
-    On,
-    /// The pod moved past a place that no reply named as published; the one before is consumed until the new one is.
-    /// Routers may still send to the place that is passed, until the new one is published, if a renewal named it whose
-    /// reply was lost. What they send there is then not read: it is dispatched again when its claim ends.
-    Past(Option<Place<S>>),
+    /// The pod moved. Where that makes too many places that it left, this one is consumed no more: what routers send
+    /// there is not read, but dispatched again when its claim ends.
+    On(Option<Place<S>>),
 }
 
 /// All places.
@@ -54,7 +49,11 @@ pub(super) struct Places<S> {
     pub(super) coming: Option<Place<S>>,
     /// Proven, and perhaps published.
     pub(super) current: Option<Place<S>>,
-    pub(super) old: Option<Old<S>>,
+    /// The places that the pod moved away from, in that order. While no time is set for their end, any of them may be
+    /// the one that routers send to.
+    pub(super) left: Vec<Place<S>>,
+    /// Until when those are consumed, in milliseconds; none while routers may still be told to send there.
+    left_until_ms: Option<u64>,
 }
 
 impl<S: LaneSource> Place<S> {
@@ -80,17 +79,17 @@ impl<S: LaneSource> Places<S> {
         Self {
             coming: None,
             current: None,
-            old: None,
+            left: Vec::new(),
+            left_until_ms: None,
         }
     }
 
     /// The next record or error of any place. Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
-        let old = self.old.as_mut().map(|old| &mut old.place);
         tokio::select! {
             event = next_of(self.current.as_mut()) => event,
             event = next_of(self.coming.as_mut()) => event,
-            event = next_of(old) => event,
+            event = next_of_any(&mut self.left) => event,
         }
     }
 
@@ -100,23 +99,22 @@ impl<S: LaneSource> Places<S> {
             topic: Arc::clone(&record.topic),
             partition: record.partition,
         };
-        // The old place may become the present one again, and is not deaf for having been left.
-        let old = self.old.as_mut().map(|old| &mut old.place);
-        for place in self.current.iter_mut().chain(&mut self.coming).chain(old) {
+        // A place that was left may become the present one again, and is not deaf for having been left.
+        let others = self.coming.iter_mut().chain(&mut self.left);
+        for place in self.current.iter_mut().chain(others) {
             place.gate.seen(&lane, link, now_ms);
         }
     }
 
-    /// Goes back to the old place if that is the one and routers may still be told to send there; whether it did.
-    /// The new place would never be published, so the old one never drained, and no further move could begin.
+    /// Goes back to a place that was left if that is the one and routers may still be told to send there; whether it
+    /// did. The new place would never be published, so no place that was left would end.
     pub(super) fn turn_back(&mut self, to: &Consumes) -> bool {
-        let back = |old: &mut Old<S>| old.until_ms.is_none() && old.place.consumes == *to;
-        let Some(old) = self.old.take_if(back) else {
+        let at = self.left.iter().position(|place| place.consumes == *to);
+        let Some(at) = at.filter(|_| self.left_until_ms.is_none()) else {
             return false;
         };
-        let until_ms = None;
-        let left = self.current.replace(old.place);
-        self.old = left.map(|place| Old { place, until_ms });
+        let back = self.left.remove(at);
+        self.left.extend(self.current.replace(back));
         true
     }
 
@@ -126,35 +124,37 @@ impl<S: LaneSource> Places<S> {
             .coming
             .as_ref()
             .is_some_and(|place| place.gate.is_open(now_ms));
-        if !proven || self.old.as_ref().is_some_and(|old| old.until_ms.is_some()) {
+        if !proven || self.left_until_ms.is_some() {
             return Moved::Not;
         }
-        let left = self.current.take();
+        self.left.extend(self.current.take());
         self.current = self.coming.take();
-        if self.old.is_some() {
-            return Moved::Past(left);
-        }
-        let until_ms = None;
-        self.old = left.map(|place| Old { place, until_ms });
-        Moved::On
+        // Neither the first, which routers were told of for certain, nor the last, of which they were told last.
+        Moved::On((self.left.len() > MOST_LEFT).then(|| self.left.remove(1)))
     }
 
-    /// The router published this place: if it is the present one, the old one is drained for so long.
+    /// The router published this place: if it is the present one, those that were left are drained for so long.
     pub(super) fn published(&mut self, published: &Consumes, drain: Duration, now_ms: u64) {
         let here = self
             .current
             .as_ref()
             .is_some_and(|place| place.consumes == *published);
-        if let Some(old) = self.old.as_mut().filter(|old| here && old.until_ms.is_none()) {
+        if here && !self.left.is_empty() && self.left_until_ms.is_none() {
             let drain_ms = u64::try_from(drain.as_millis()).unwrap_or(u64::MAX);
-            old.until_ms = Some(now_ms.saturating_add(drain_ms));
+            self.left_until_ms = Some(now_ms.saturating_add(drain_ms));
         }
     }
 
-    /// The old place, once it is drained.
-    pub(super) fn take_drained(&mut self, now_ms: u64) -> Option<Place<S>> {
-        let over = |old: &mut Old<S>| old.until_ms.is_some_and(|until| until <= now_ms);
-        self.old.take_if(over).map(|old| old.place)
+    /// The places that were left, once they are drained.
+    pub(super) fn take_drained(&mut self, now_ms: u64) -> Vec<Place<S>> {
+        if self
+            .left_until_ms
+            .take_if(|until_ms| *until_ms <= now_ms)
+            .is_none()
+        {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.left)
     }
 
     /// The place whose lanes are proven now.
@@ -199,4 +199,12 @@ async fn next_of<S: LaneSource>(place: Option<&mut Place<S>>) -> Event {
         Some(place) => place.source.next().await,
         None => std::future::pending().await,
     }
+}
+
+async fn next_of_any<S: LaneSource>(places: &mut [Place<S>]) -> Event {
+    if places.is_empty() {
+        return std::future::pending().await;
+    }
+    let each = places.iter_mut().map(|place| Box::pin(place.source.next()));
+    select_all(each).await.0
 }

@@ -32,6 +32,10 @@ async fn the_old_place_is_left_so_long_after_the_new_one_was_published() {
     s.place(&placement(1));
     s.sing(&placement(1));
     s.proves(place(&placement(1))).await;
+    // An earlier life was there; that says nothing of this move.
+    s.published.send_replace(place(&elsewhere(2)));
+    s.put(&placement(1), record(3, kick("edge-1")));
+    s.kicked().await;
     s.place(&elsewhere(2));
     until(|| s.opened() == 2).await;
     s.sing(&elsewhere(2));
@@ -92,7 +96,16 @@ async fn a_pod_told_back_before_its_new_place_was_published_goes_back_and_can_mo
     s.proves(place(&placement(3))).await;
     assert!(s.bench.hub.readiness.is_ready());
     assert_eq!(s.opened(), 2, "nothing was opened anew");
-    // What was left is drained, as routers were told of the place that it went back to.
+    // The reply that said that the other place was published may be lost: it is consumed until this one is confirmed.
+    for _ in 0..5 {
+        s.bench.hand.advance(Duration::from_secs(11));
+        s.proves(None).await;
+        s.sing(&placement(3));
+        s.proves(place(&placement(3))).await;
+        s.put(&elsewhere(2), record(3, kick("edge-1")));
+        s.kicked().await;
+    }
+    s.published.send_replace(place(&placement(3)));
     until(|| {
         s.bench.hand.advance(Duration::from_secs(1));
         !s.stage.closed.lock().unwrap().is_empty()
@@ -106,29 +119,71 @@ async fn a_pod_told_back_before_its_new_place_was_published_goes_back_and_can_mo
     s.stop().await;
 }
 
+/// A further place of the tests' pod.
+fn further(shard: u32, link_number: u64) -> Placement {
+    Placement {
+        topic: format!("commands-down-shard-{shard}"),
+        ..placement(link_number)
+    }
+}
+
+/// Moves to a place, which is not published.
+async fn moves_on(s: &mut Started, to: &Placement) {
+    let opened = s.opened();
+    s.place(to);
+    until(|| s.opened() == opened + 1).await;
+    s.sing(to);
+    s.proves(place(to)).await;
+}
+
+/// The topics whose consumers ended, in that order.
+fn ended(s: &Started) -> Vec<String> {
+    let closed = s.stage.closed.lock().unwrap();
+    closed.iter().map(|lane| lane.topic.to_string()).collect()
+}
+
 #[tokio::test]
-async fn a_pod_told_a_third_place_leaves_the_second_that_was_never_published_and_keeps_the_first() {
+async fn a_pod_told_a_third_place_consumes_all_until_it_is_confirmed_as_the_reply_for_the_second_may_be_lost()
+{
     let mut s = start();
     moved_unpublished(&mut s).await;
-    let third = Placement {
-        topic: "commands-down-shard-3".into(),
-        ..placement(3)
-    };
-    s.place(&third);
-    until(|| s.opened() == 3).await;
-    s.sing(&third);
-    s.proves(place(&third)).await;
-    until(|| !s.stage.closed.lock().unwrap().is_empty()).await;
-    assert_eq!(s.stage.closed.lock().unwrap()[0].topic, elsewhere(2).topic.into());
-    s.put(&placement(1), record(3, kick("edge-1")));
-    s.kicked().await;
+    let third = further(3, 3);
+    moves_on(&mut s, &third).await;
+    for at in [&placement(1), &elsewhere(2), &third] {
+        s.put(at, record(3, kick("edge-1")));
+        s.kicked().await;
+    }
+    assert_eq!(ended(&s), [""; 0]);
     s.published.send_replace(place(&third));
     until(|| {
         s.bench.hand.advance(Duration::from_secs(1));
-        s.stage.closed.lock().unwrap().len() == 2
+        ended(&s).len() == 2
     })
     .await;
-    assert_eq!(s.stage.closed.lock().unwrap()[1].topic, placement(1).topic.into());
+    assert_eq!(ended(&s), [placement(1).topic, elsewhere(2).topic]);
+    moves_on(&mut s, &further(4, 4)).await;
+    s.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_moved_past_ever_more_places_keeps_the_first_and_the_last_that_it_left() {
+    let mut s = start();
+    moved_unpublished(&mut s).await;
+    let (third, fourth) = (further(3, 3), further(4, 4));
+    moves_on(&mut s, &third).await;
+    moves_on(&mut s, &fourth).await;
+    until(|| ended(&s) == [elsewhere(2).topic]).await;
+    for at in [&placement(1), &third, &fourth] {
+        s.put(at, record(3, kick("edge-1")));
+        s.kicked().await;
+    }
+    // Told back to one of those, it is there without opening it again.
+    s.placement.send_replace(Some(further(3, 5)));
+    s.sing(&further(3, 5));
+    s.proves(place(&third)).await;
+    s.put(&fourth, record(3, kick("edge-1")));
+    s.kicked().await;
+    assert_eq!(s.opened(), 4);
     s.stop().await;
 }
 
