@@ -1,9 +1,11 @@
 //! Strangers at the edges' doors, past all links: chargers that send more than is allowed, no JSON or no UTF-8, and
-//! connections that never finish their handshake. What each saw of the edge is told and judged.
+//! connections that never finish their handshake. What each saw of the edge is told and judged. One that is cut, or
+//! closed because of a restart, is right only if its edge came to an end meanwhile, and is counted under a name of its own.
 //!
 //! Left out: anything that a charger which keeps to the protocol does (`chargers`).
 
 mod frames;
+mod life;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use crate::net;
 use crate::stack::settings::{EdgeAddresses, READY_PATH};
 use frames::Heard;
+use life::Life;
 
 /// How long an edge gives a handshake in these runs, in milliseconds.
 pub(super) const HANDSHAKE_MS: u64 = 4_000;
@@ -33,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A text message of a charger may have so many bytes.
 const LARGEST: usize = 64 * 1024;
+
+/// The codes by which an edge that ends says good-bye.
+const FAREWELLS: [u16; 2] = [1001, 1012];
 
 /// The number of the next stranger.
 static SERIAL: AtomicU32 = AtomicU32::new(1);
@@ -68,6 +74,8 @@ pub(super) enum Seen {
     Closed(u16),
     /// The connection ended.
     Cut,
+    /// The connection ended for no other reason than that its edge did, or nobody can tell: the edge stood still.
+    Ended,
     /// A CALLERROR.
     Refused,
     /// Nothing, for all the time that the edge had.
@@ -104,6 +112,7 @@ impl Meeting {
         let seen = match self.seen {
             Seen::Closed(code) => format!("closed with {code}"),
             Seen::Cut => "cut".to_owned(),
+            Seen::Ended => "its edge ended or stood still".to_owned(),
             Seen::Refused => "CALLERROR".to_owned(),
             Seen::Nothing => "left alone".to_owned(),
             Seen::NotLetIn => "not let in".to_owned(),
@@ -111,14 +120,17 @@ impl Meeting {
         format!("{}: {seen}", self.manner.name())
     }
 
-    /// What is wrong, if anything is. Any connection may be cut, because its edge was.
+    /// What is wrong, if anything is. Only those who never finish their handshake are to be cut by an edge that lives.
     pub(super) fn wrong(&self) -> Option<String> {
         let expected = match (self.manner, self.seen) {
-            (_, Seen::Cut | Seen::NotLetIn) => true,
-            (Manner::Oversized, seen) => matches!(seen, Seen::Closed(1009 | 1001 | 1012)),
-            (Manner::NoText, seen) => matches!(seen, Seen::Closed(1007 | 1001 | 1012)),
-            (Manner::Garbage, seen) => matches!(seen, Seen::Refused | Seen::Closed(_)),
-            (Manner::Silent | Manner::Half | Manner::Drip, seen) => matches!(seen, Seen::Closed(_)),
+            (_, Seen::Ended | Seen::NotLetIn) => true,
+            (Manner::Oversized, seen) => seen == Seen::Closed(1009),
+            (Manner::NoText, seen) => seen == Seen::Closed(1007),
+            (Manner::Garbage, Seen::Closed(code)) => !FAREWELLS.contains(&code),
+            (Manner::Garbage, seen) => seen == Seen::Refused,
+            (Manner::Silent | Manner::Half | Manner::Drip, seen) => {
+                matches!(seen, Seen::Cut | Seen::Closed(_))
+            }
         };
         (!expected).then(|| format!("a stranger at {}, {}", self.edge, self.told()))
     }
@@ -142,7 +154,7 @@ pub(super) async fn visit(
             // No two have the same identity: the newer one would displace the older.
             let id = format!("IN-{:06}", SERIAL.fetch_add(1, Ordering::Relaxed));
             strangers.spawn(async move {
-                let seen = timeout(PATIENCE, meet(listens.ocpp, &id, manner, &clock)).await;
+                let seen = timeout(PATIENCE, meet(listens, &id, manner, &clock)).await;
                 let seen = seen.unwrap_or(Seen::Nothing);
                 Meeting { edge, manner, seen }
             });
@@ -152,11 +164,20 @@ pub(super) async fn visit(
     strangers.join_all().await
 }
 
-async fn meet(door: SocketAddr, id: &str, manner: Manner, awake: &AtomicU64) -> Seen {
-    match manner {
-        Manner::Oversized | Manner::Garbage | Manner::NoText => speak(door, id, manner, awake).await,
-        Manner::Silent | Manner::Half | Manner::Drip => linger(door, id, manner, awake).await,
+async fn meet(edge: EdgeAddresses, id: &str, manner: Manner, awake: &AtomicU64) -> Seen {
+    if LORISES.contains(&manner) {
+        return linger(edge.ocpp, id, manner, awake).await;
     }
+    let life = Life::of(edge.admin).await;
+    let seen = speak(edge.ocpp, id, manner, awake).await;
+    let let_go = match seen {
+        Seen::Closed(code) => FAREWELLS.contains(&code),
+        seen => seen == Seen::Cut,
+    };
+    if let_go && !life.goes_on(edge).await {
+        return Seen::Ended;
+    }
+    seen
 }
 
 /// Finishes its handshake, says what it has to say, and listens.
@@ -245,6 +266,8 @@ impl Drop for Awake {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn meeting(manner: Manner, seen: Seen) -> Meeting {
@@ -259,7 +282,7 @@ mod tests {
     fn one_that_is_left_alone_is_wrong_and_one_that_is_closed_as_promised_is_not() {
         for manner in SPEAKERS.into_iter().chain(LORISES) {
             assert!(meeting(manner, Seen::Nothing).wrong().is_some(), "{manner:?}");
-            assert_eq!(meeting(manner, Seen::Cut).wrong(), None);
+            assert_eq!(meeting(manner, Seen::Ended).wrong(), None);
         }
         assert_eq!(meeting(Manner::Oversized, Seen::Closed(1009)).wrong(), None);
         assert!(meeting(Manner::Oversized, Seen::Refused).wrong().is_some());
@@ -270,5 +293,90 @@ mod tests {
                 .told()
                 .contains("left alone")
         );
+    }
+
+    #[test]
+    fn only_one_that_never_finishes_its_handshake_may_be_cut_by_an_edge_that_lives() {
+        for manner in SPEAKERS {
+            for seen in [Seen::Cut, Seen::Closed(1001), Seen::Closed(1012)] {
+                assert!(meeting(manner, seen).wrong().is_some(), "{manner:?} {seen:?}");
+            }
+        }
+        for manner in LORISES {
+            assert_eq!(meeting(manner, Seen::Cut).wrong(), None);
+        }
+    }
+
+    /// What a pretended edge does once it has let a stranger in.
+    #[derive(Clone, Copy)]
+    enum Parting {
+        Cuts,
+        Restarts,
+        ShutsItsDoor,
+    }
+
+    /// Metrics of two lives of an edge, and such as tell of none.
+    const FIRST: &str = "process_start_time_seconds 1.5";
+    const SECOND: &str = "process_start_time_seconds 2.5";
+    const UNKNOWN: &str = "process_threads 7";
+
+    /// What one sees of an edge that parts like this, and whose metrics are these, before and after.
+    async fn seen(parting: Parting, told: [&'static str; 2]) -> Seen {
+        let doors = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admins = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let edge = EdgeAddresses {
+            ocpp: doors.local_addr().unwrap(),
+            admin: admins.local_addr().unwrap(),
+        };
+        let metrics = async move {
+            for metrics in told {
+                let mut asked = after_head(&admins).await;
+                let answer = format!("HTTP/1.1 200 OK\r\n\r\n{metrics}\n");
+                asked.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let door = async move {
+            let mut stranger = after_head(&doors).await;
+            stranger
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+                .await
+                .unwrap();
+            match parting {
+                Parting::Cuts => drop(stranger),
+                Parting::Restarts => stranger.write_all(&[0x88, 2, 0x03, 0xf4]).await.unwrap(),
+                Parting::ShutsItsDoor => drop((doors, stranger)),
+            }
+            std::future::pending::<()>().await;
+        };
+        let awake = AtomicU64::new(0);
+        tokio::select! {
+            seen = meet(edge, "IN-1", Manner::Oversized, &awake) => seen,
+            ((), ()) = async { tokio::join!(metrics, door) } => unreachable!("the door stays"),
+        }
+    }
+
+    /// One who came and whose request was read.
+    async fn after_head(listener: &TcpListener) -> TcpStream {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_an_edge_cuts_and_outlives_is_no_end_of_the_edge() {
+        assert_eq!(seen(Parting::Cuts, [FIRST, FIRST]).await, Seen::Cut);
+        assert_eq!(seen(Parting::Restarts, [FIRST, FIRST]).await, Seen::Closed(1012));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_with_its_edge_or_its_door_is_and_so_is_one_of_an_edge_that_tells_nothing()
+    {
+        assert_eq!(seen(Parting::Cuts, [FIRST, SECOND]).await, Seen::Ended);
+        assert_eq!(seen(Parting::Restarts, [FIRST, SECOND]).await, Seen::Ended);
+        assert_eq!(seen(Parting::ShutsItsDoor, [FIRST, FIRST]).await, Seen::Ended);
+        assert_eq!(seen(Parting::Cuts, [UNKNOWN, UNKNOWN]).await, Seen::Ended);
     }
 }

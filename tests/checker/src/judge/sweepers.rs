@@ -46,7 +46,7 @@ pub(super) fn judge(world: &World) -> Judgement {
     }
     let handled = world.log.swept.iter().map(|s| (s.id, s.now_us, s.at));
     for (id, first, later) in within_a_moment(handled.collect()) {
-        if !first.same_process(&later) {
+        if !first.same_process(&later) && !world.may_be_forgotten(first.m_us) {
             let violation = Violation::new("two rounds handled the same timer at once");
             judgement.broken(violation.command(id).line(first).line(later));
         }

@@ -248,3 +248,63 @@ fn a_connected_charger_that_the_store_does_not_know_at_the_end_is_flagged() {
     gone.dump.last_mut().unwrap()["key"] = json!("hf:{s1}:d:cp-2");
     gone.breaks(11);
 }
+
+#[test]
+fn a_write_under_a_longer_lease_than_any_that_was_told_by_then_is_flagged() {
+    let mut longer = lapse();
+    longer.edit("write", |l| {
+        l["lease_until_m_us"] = json!(1_000_200_000);
+        true
+    });
+    longer.breaks(10);
+    let mut later = lapse();
+    later.edit("lease", |l| {
+        l["m_us"] = json!(2_500_000);
+        true
+    });
+    later.breaks(10);
+    // An edge whose lease ended between its check and the line goes by what was told.
+    let mut ended = lapse();
+    ended.edit("write", |l| {
+        l["lease_until_m_us"] = json!(0);
+        true
+    });
+    ended.shows(10);
+}
+
+#[test]
+fn a_life_that_lapsed_or_was_replaced_while_its_edge_stood_still_may_have_written() {
+    let mut lapsed = lapse();
+    lapsed.edit("lapsed", |l| {
+        l["m_us"] = json!(1_500_000);
+        true
+    });
+    lapsed.fault("pause", "edge-1", 1_400, 2_009);
+    lapsed.shows(10);
+    let mut replaced = given(10_600);
+    let newer = json!({"pod": "edge-1", "inc": 11, "expires_us": redis(11_500), "now_us": redis(1_500)});
+    replaced.line("router-2", 1_500, "leased", newer);
+    replaced.breaks(10);
+    replaced.fault("pause", "edge-1", 1_400, 2_009);
+    replaced.shows(10);
+}
+
+#[test]
+fn the_longest_lease_that_the_store_gave_a_life_counts() {
+    let mut story = given(1_800);
+    let renewed = json!({"pod": "edge-1", "inc": 10, "expires_us": redis(11_500), "now_us": redis(1_500)});
+    story.line("router-1", 1_500, "leased", renewed);
+    story.shows(10);
+}
+
+#[test]
+fn a_lease_that_lapses_under_nobody_shows_nothing() {
+    let mut story = lapse();
+    story.line(
+        "edge-1",
+        11_000,
+        "close",
+        json!({"cp": "cp-1", "socket": 1, "why": "left"}),
+    );
+    assert!(!story.check().exercised.contains(&10));
+}

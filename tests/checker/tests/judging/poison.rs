@@ -42,6 +42,15 @@ fn a_poison_record_that_is_put_aside_passes() {
 
 #[test]
 fn a_poison_record_that_is_not_put_aside_is_flagged() {
+    let mut silent = poison();
+    silent.drop(|l| l["ev"] == "quarantine");
+    silent.breaks(20);
+    let mut late = poison();
+    late.edit("quarantine", |l| {
+        l["m_us"] = json!(12_000_000);
+        true
+    });
+    late.breaks(20);
     let mut story = poison();
     story.edit("quarantine", |l| {
         l["offset"] = json!(40);
@@ -151,5 +160,19 @@ fn a_consumer_that_stops_where_poison_was_put_is_flagged() {
         first
     });
     story.drop(|l| l["ev"] == "quarantine" || l["ev"] == "canary" && l["m_us"] != 2_900_000);
+    // Another edge, whose canaries tell that it passed no poison.
+    for offset in [7, 8] {
+        let fields = json!({"lane": "normal", "number": offset, "topic": "commands-down-shard-0",
+            "partition": 5, "offset": offset});
+        story.line("edge-2", 3_000, "canary", fields);
+    }
     story.breaks(20);
+    let mut elsewhere = story.clone();
+    elsewhere.edit("canary", |l| {
+        l["partition"] = json!(6);
+        true
+    });
+    assert_eq!(elsewhere.check().violations, 0, "it did not consume there");
+    story.drop(|l| l["ev"] == "lease" && l["m_us"] == 19_000_000);
+    assert_eq!(story.check().violations, 0, "it did not live on");
 }

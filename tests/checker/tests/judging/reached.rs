@@ -145,3 +145,23 @@ fn a_command_with_too_little_time_may_expire_unwritten() {
     expires_at(23_500).breaks(1);
     assert_eq!(expires_at(22_500).check().violations, 0);
 }
+
+#[test]
+fn what_is_no_company_excuses_nothing() {
+    let mut elsewhere = idle();
+    elsewhere.call(safe("c-2"), "c-2", "p", 19_000);
+    elsewhere.edit("call", |l| {
+        let second = l["n"] == 2;
+        if second {
+            l["cp"] = json!("cp-2");
+        }
+        second
+    });
+    elsewhere.breaks(1);
+    let mut before = idle();
+    before.deliver(safe("c-0"), 5_000);
+    before.breaks(1);
+    let mut after = idle();
+    after.call(safe("c-2"), "c-2", "p", 31_000);
+    after.breaks(1);
+}

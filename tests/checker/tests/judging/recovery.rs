@@ -239,3 +239,39 @@ fn rounds_that_handle_different_timers_pass_and_the_same_one_at_once_is_flagged(
     });
     story.breaks(24);
 }
+
+#[test]
+fn under_relaxed_a_timer_that_redis_forgot_was_handled_is_handled_again() {
+    let mut story = Story::new();
+    for (router, us) in [("router-1", 0), ("router-2", 150)] {
+        let now_us = redis(8_100) + us;
+        story.line(router, 8_100, "swept", json!({"id": "c-1", "now_us": now_us}));
+    }
+    story.fault("kill", "redis", 8_200, 8_300);
+    story.breaks(24);
+    story.run["settings"]["durability"] = json!("relaxed");
+    story.shows(24);
+}
+
+#[test]
+fn one_router_alone_and_two_timers_of_one_dispatch_pass() {
+    let again = |router: &str, ms: u64| {
+        let mut story = two_sweepers();
+        let dispatch = redis(2_005) + 1;
+        story.apply(router, "c-1", "timer", dispatch, ("applied", "PENDING"), ms);
+        story
+    };
+    again("router-1", 8_100).shows(24);
+    again("router-2", 9_100).shows(24);
+    let mut alone = two_sweepers();
+    for us in [0, 150] {
+        let now_us = redis(8_300) + us;
+        alone.line("router-1", 8_300, "swept", json!({"id": "c-1", "now_us": now_us}));
+    }
+    alone.shows(24);
+    let mut forgotten = again("router-2", 8_100);
+    forgotten.fault("kill", "redis", 8_300, 8_400);
+    forgotten.breaks(24);
+    forgotten.run["settings"]["durability"] = json!("relaxed");
+    forgotten.shows(24);
+}

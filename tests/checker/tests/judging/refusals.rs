@@ -84,3 +84,12 @@ fn a_refusal_for_another_bound_than_the_queue_is_no_evidence() {
         assert!(!report.exercised.contains(&19));
     }
 }
+
+#[test]
+fn under_relaxed_a_refusal_may_be_for_what_redis_forgot() {
+    let mut story = refused(1, WHY);
+    story.fault("kill", "redis", 2_300, 2_400);
+    story.breaks(19);
+    story.run["settings"]["durability"] = json!("relaxed");
+    assert_eq!(story.check().violations, 0);
+}

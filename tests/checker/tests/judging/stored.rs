@@ -199,10 +199,22 @@ fn while_nothing_is_open_nobody_need_look() {
 
 #[test]
 fn what_a_sweeper_had_to_mend_was_broken() {
-    let mut story = open_commands();
-    let repair = json!({"what": "timer", "id": "cp-1", "applied": true, "now_us": redis(8_000)});
-    story.line("sweeper-1", 8_000, "repair", repair);
+    let mended = |what: &str, applied: bool| {
+        let mut story = open_commands();
+        let repair = json!({"what": what, "id": "cp-1", "applied": applied, "now_us": redis(8_000)});
+        story.line("sweeper-1", 8_000, "repair", repair);
+        story
+    };
+    for what in ["timer", "queue", "lane", "count", "listing", "retention"] {
+        mended(what, true).breaks(16);
+    }
+    mended("timer", false).shows(16);
+    let mut story = mended("timer", true);
+    story.fault("kill", "redis", 8_100, 8_200);
     story.breaks(16);
+    let mut forgotten = story.clone();
+    forgotten.run["settings"]["durability"] = json!("relaxed");
+    forgotten.shows(16);
     story.edit("repair", |l| {
         l["what"] = json!("registration");
         true

@@ -110,3 +110,22 @@ fn a_pod_that_was_dead_for_long_and_that_a_pass_leaves_recorded_is_flagged() {
     story.drop(|l| l["ev"] == "pass" && l["value"] == false);
     assert_eq!(story.check().violations, 0);
 }
+
+#[test]
+fn a_repair_of_what_has_no_life_is_made_once_at_a_time() {
+    let repaired = |later_us: u64, later_about: &str| {
+        let mut story = two_passes();
+        for (sweeper, us, about) in [("sweeper-1", 0, "cp-1"), ("sweeper-2", later_us, later_about)] {
+            story.line(
+                sweeper,
+                80_200,
+                "repair",
+                json!({"what": "registration", "id": about, "applied": true, "now_us": redis(80_200) + us}),
+            );
+        }
+        story
+    };
+    repaired(150, "cp-1").breaks(24);
+    repaired(150, "cp-2").shows(24);
+    repaired(1_000_000, "cp-1").shows(24);
+}
