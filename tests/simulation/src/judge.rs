@@ -9,6 +9,7 @@ mod claims;
 mod edges;
 mod ends;
 mod events;
+mod leases;
 mod routes;
 mod store;
 mod writes;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::command::{Answer, Command, FailureReason, Priority, RedeliveryClass, Status};
 use domain::delivery::Verdict;
-use domain::ids::{ChargePointId, CommandId, Micros, Version};
+use domain::ids::{ChargePointId, CommandId, LinkNumber, Micros, Version};
 use domain::settings::DeliverySettings;
 use domain::slot::AcceptRefusal;
 
@@ -60,6 +61,8 @@ pub(crate) struct Judge {
     results: BTreeMap<ChargePointId, u64>,
     /// When the lease of an edge's life ends.
     leases: BTreeMap<(usize, u64), Micros>,
+    /// The newest link of each pod.
+    links: BTreeMap<usize, LinkNumber>,
     /// The CALL that is out on a socket.
     sockets: BTreeMap<u64, writes::Out>,
     /// What reached an edge and was not written yet.
@@ -166,6 +169,7 @@ impl Judge {
             machines: BTreeMap::new(),
             results: BTreeMap::new(),
             leases: BTreeMap::new(),
+            links: BTreeMap::new(),
             sockets: BTreeMap::new(),
             waiting: BTreeMap::new(),
             heard: BTreeSet::new(),

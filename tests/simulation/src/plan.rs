@@ -48,6 +48,12 @@ pub struct Plan {
     pub slow_us: u64,
     /// How often Kafka has a record twice, always, in a thousand.
     pub duplicate: u64,
+    /// How often a request about a lease is late at the store, and how often it is there twice, in a thousand.
+    pub late_leases: u64,
+    /// The store heeds over which link such a request came. Always, but where a test shows that it matters.
+    pub heeds_links: bool,
+    /// How long an edge keeps what it says of commands of low priority, for more of its kind.
+    pub linger_us: u64,
     /// How far the wall clock of each process is off, in seconds; routers first.
     pub skew_s: Vec<i64>,
     /// What clients ask for.

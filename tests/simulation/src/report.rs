@@ -56,6 +56,7 @@ pub fn table(verdict: &Verdict, took: Duration) -> String {
     let _ = writeln!(text, "slowest recovery {recovery_s:.1} s after the mending");
     counts(&mut text, ("end", "commands"), &stats.ends);
     counts(&mut text, ("fault", "struck"), &stats.faults);
+    counts(&mut text, ("order", "came about"), &stats.orders);
     counts(&mut text, ("rule", "judged"), &stats.rules);
     invariants(&mut text, verdict);
     text
@@ -124,6 +125,7 @@ pub fn json(verdict: &Verdict, took: Duration) -> String {
         "faults": stats.faults,
         "exercised": exercised,
         "exercised_counts": stats.exercised,
+        "orders": stats.orders,
         "rules": stats.rules,
         "recovery_ms": stats.recovery_us / 1_000,
         "violations": verdict.failed.len(),

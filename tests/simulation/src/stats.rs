@@ -21,6 +21,8 @@ pub struct Stats {
     pub exercised: BTreeMap<u8, u64>,
     /// How often rules with a judgement of their own were put to the test.
     pub rules: BTreeMap<&'static str, u64>,
+    /// How often something came about that makes other orders possible.
+    pub orders: BTreeMap<&'static str, u64>,
     /// From the mending until everything had drained; of many runs the longest.
     pub recovery_us: u64,
 }
@@ -35,7 +37,15 @@ impl Stats {
         add_all(&mut self.faults, &other.faults);
         add_all(&mut self.exercised, &other.exercised);
         add_all(&mut self.rules, &other.rules);
+        add_all(&mut self.orders, &other.orders);
         self.recovery_us = self.recovery_us.max(other.recovery_us);
+    }
+}
+
+impl Stats {
+    /// Something came about once more.
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        *self.orders.entry(what).or_default() += 1;
     }
 }
 

@@ -242,12 +242,18 @@ impl World {
             .sum();
         let homeless = (0..self.plan.chargers).filter(|n| !self.is_at_home(*n)).count();
         let calling = self.clients.iter().filter(|c| !c.is_done()).count();
+        let apart = self
+            .routers
+            .iter()
+            .filter(|r| r.process.up && r.breaker.is_open());
+        let apart = apart.count();
         let what = [
             (open, "open commands"),
             (leaving, "entries to leave"),
             (unconfirmed, "unconfirmed at edges"),
             (homeless, "chargers without a route"),
             (calling, "clients calling"),
+            (apart, "routers that leave Kafka to others"),
         ];
         let left: Vec<String> = what
             .iter()

@@ -14,18 +14,34 @@ const SET: Campaign = Campaign {
 };
 
 /// The rules with a judgement of their own, because a second check stands behind them.
-const RULES: [&str; 11] = [
+const RULES: [&str; 17] = [
+    "a lease moves only forward",
+    "a life asked for over an older link",
+    "a life that is asked for again",
     "a record that is not new",
     "a record while the pod moves",
+    "a renewal over an older link",
+    "a timer that no peer took",
     "an older socket registers again",
     "floor above the clock",
     "hung up while registering",
     "order at a reconnect",
     "order of a claim",
     "overtaken while waiting",
+    "suspicion of an older link",
     "turn of what waited longest",
     "urgent goes at once",
     "written again by the same edge",
+];
+
+/// What makes other orders possible.
+const ORDERS: [&str; 6] = [
+    "a breaker opens",
+    "a lease's request is doubled",
+    "a lease's request is late",
+    "an edge is sent to another router",
+    "an edge stays, as it came back",
+    "patient items are overtaken",
 ];
 
 #[test]
@@ -44,6 +60,10 @@ fn the_fixed_set_breaks_no_invariant_and_exercises_them() {
     for rule in RULES {
         let count = stats.rules.get(rule).copied().unwrap_or(0);
         assert!(count > 0, "the rule of {rule:?} was never put to the test");
+    }
+    for order in ORDERS {
+        let count = stats.orders.get(order).copied().unwrap_or(0);
+        assert!(count > 0, "it never came about that {order}");
     }
 }
 
@@ -66,6 +86,19 @@ fn a_trace_does_not_change_the_run_and_its_lines_replay() {
     assert_eq!(quiet.digest, told.digest);
     assert!(!told.lines.is_empty());
     assert_eq!(told.lines, again.lines);
+}
+
+#[test]
+fn a_store_that_does_not_heed_links_is_seen_to_move_a_lease_back() {
+    let broken = (0..SET.seeds).filter_map(|seed| {
+        let plan = Plan {
+            heeds_links: false,
+            ..Plan::of_seed(seed, false)
+        };
+        run(plan, Lines::None).violation
+    });
+    let moved = broken.filter(|v| v.invariant == 21 && v.text.contains("came late and changed the lease"));
+    assert!(moved.count() > 0);
 }
 
 #[test]

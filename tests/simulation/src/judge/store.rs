@@ -1,12 +1,13 @@
 //! The judge at the store: what a script was asked, what was there before, and what is there after it.
 
 use domain::command::{Deadline, Request, Status};
+use domain::dispatch::Lease;
 use domain::ids::{ChargePointId, CommandId, Micros, Version};
 use domain::slot::{AcceptRefusal, AcceptReply, Device, RegisterReply, Registration, SlotModel};
 
 use super::events::Applied;
-use super::{Book, Judge, claims, is_end};
-use crate::world::{Data, Op, RenewReply, Said, TakeReply, short};
+use super::{Book, Judge, claims, is_end, leases};
+use crate::world::{Data, Op, Said, short};
 
 /// What a script was asked, and what it found.
 pub(crate) enum Before {
@@ -25,13 +26,11 @@ pub(crate) enum Before {
     },
     Apply(Vec<Applied>),
     RunDue {
+        /// Who should leave timers to others takes those only that have been due for so long.
+        late_us: u64,
         due: Vec<(CommandId, Micros, Status)>,
     },
-    Lease {
-        pod: usize,
-        /// The life that is renewed; 0 for a new one.
-        incarnation: u64,
-    },
+    Lease(Op, Option<Lease>),
     Other(&'static str),
 }
 
@@ -62,7 +61,7 @@ impl Before {
                 events.iter().map(one).collect::<Vec<_>>().join(", ")
             }
             Self::RunDue { .. } => "run due".to_owned(),
-            Self::Lease { pod, .. } => format!("lease of edge {pod}"),
+            Self::Lease(op, _) => leases::brief(op),
             Self::Other(name) => (*name).to_owned(),
         }
     }
@@ -88,17 +87,13 @@ impl Judge {
                 device: data.device(charge_point).cloned(),
             },
             Op::Apply(_, inputs) => Before::Apply(inputs.iter().map(|i| Applied::of(i, data)).collect()),
-            Op::RunDue(slot, _) => Before::RunDue {
+            Op::RunDue(slot, _, late_us) => Before::RunDue {
+                late_us: *late_us,
                 due: due_of(&data.slots[*slot]),
             },
-            Op::Take { pod, .. } => Before::Lease {
-                pod: *pod,
-                incarnation: 0,
-            },
-            Op::RenewLease { pod, incarnation, .. } => Before::Lease {
-                pod: *pod,
-                incarnation: incarnation.0,
-            },
+            Op::Link(pod, _) | Op::Suspect(pod, ..) | Op::Take { pod, .. } | Op::RenewLease { pod, .. } => {
+                Before::Lease(op.clone(), data.lease(*pod))
+            }
             other => Before::Other(name(other)),
         }
     }
@@ -136,38 +131,34 @@ impl Judge {
                 self.judge_old_socket(charge_point, named, device.as_ref(), data);
             }
             (Before::Apply(events), Said::Applied(_)) => self.judge_events(events, data),
-            (Before::RunDue { due }, Said::Due { handled, .. }) => self.judge_timers(due, handled, now),
-            (Before::Lease { pod, incarnation }, said) => self.note_lease((*pod, *incarnation), said, now),
+            (Before::RunDue { late_us, due }, Said::Due { handled, .. }) => {
+                self.judge_timers((due, *late_us), handled, now);
+            }
+            (Before::Lease(op, lease), said) => self.judge_lease(op, lease.as_ref(), said, data, now),
             _ => {}
         }
         self.judge_claims(before, said, data, now);
     }
 
     /// Whoever handles timers handles due ones only, be it for another router.
-    fn judge_timers(&mut self, due: &[(CommandId, Micros, Status)], handled: &[CommandId], now: Micros) {
+    fn judge_timers(
+        &mut self,
+        (due, late_us): (&[(CommandId, Micros, Status)], u64),
+        handled: &[CommandId],
+        now: Micros,
+    ) {
         for id in handled {
             let found = due.iter().find(|(other, ..)| other == id);
-            let was_due = found.is_some_and(|(_, at, _)| *at <= now);
-            self.check(24, was_due, || {
-                format!("a timer of {id} was handled that was not due")
-            });
+            let was_due = found.is_some_and(|(_, at, _)| at.plus(late_us) <= now);
+            let text = || format!("a timer of {id} was handled that was not due, or not for {late_us} us");
+            if late_us > 0 {
+                self.rule("a timer that no peer took", 24, was_due, text);
+            } else {
+                self.check(24, was_due, text);
+            }
             if found.is_some_and(|(.., status)| *status == Status::Sent) {
                 self.exercise(17);
             }
-        }
-    }
-
-    /// Until when a life may write, by the judge's own reckoning.
-    fn note_lease(&mut self, (pod, renewed): (usize, u64), said: &Said, now: Micros) {
-        let end = now.plus(self.settings.pod_lease_us);
-        match said {
-            Said::Taken(TakeReply::Taken(incarnation, _)) => {
-                self.leases.insert((pod, incarnation.0), end);
-            }
-            Said::LeaseRenewed(RenewReply::Renewed(_)) => {
-                self.leases.insert((pod, renewed), end);
-            }
-            _ => {}
         }
     }
 
@@ -281,8 +272,6 @@ fn name(op: &Op) -> &'static str {
         Op::Trim(..) => "trim",
         Op::NoteDone(..) => "note done",
         Op::Get(_) => "get",
-        Op::Link(..) => "link",
-        Op::Suspect(..) => "suspect",
         Op::Draining(..) => "draining",
         Op::Lease(_) | Op::Leases => "leases",
         _ => "another",

@@ -265,6 +265,9 @@ impl Judge {
     /// The store lost what was not durable: nothing that anybody was told may be among it.
     pub(crate) fn rolled_back(&mut self, data: &Data, relaxed: bool) {
         self.rollbacks += 1;
+        for (pod, link) in &mut self.links {
+            *link = data.newest_link(*pod);
+        }
         for (charge_point, versions) in &mut self.versions {
             let kept = data.device(charge_point);
             versions.highest = versions.told.max(kept.map(|d| d.version).unwrap_or_default());

@@ -24,6 +24,8 @@ impl Plan {
         };
         let slow_us = [0, 0, 20, 150, 600, 2_000][dice.index(6)] * MS;
         let duplicate = [0, 0, 50, 300][dice.index(4)];
+        let late_leases = [0, 0, 100, 400][dice.index(4)];
+        let linger_us = [0, 25, 25, 25, 200, 1_000][dice.index(6)] * MS;
         let settings = settings(&mut dice);
         let skew_s = (0..routers + edges)
             .map(|_| dice.below(241).cast_signed() - 120)
@@ -39,6 +41,9 @@ impl Plan {
             settings,
             slow_us,
             duplicate,
+            late_leases,
+            heeds_links: true,
+            linger_us,
             skew_s,
             calls: Vec::new(),
             faults: Vec::new(),
@@ -123,6 +128,12 @@ impl Plan {
             let lasts = lasts(fault, dice);
             let at = dice.between(FIRST_FAULT, self.heal_at.saturating_sub(SECOND));
             self.faults.push(FaultPlan { at, lasts, fault });
+            if matches!(fault, Fault::MovePod(..)) && dice.chance(300) {
+                // What waits in a router that stands still names the former place, long after the edge has left it.
+                let fault = Fault::PauseRouter(dice.index(self.routers));
+                let lasts = dice.between(14, 24) * SECOND;
+                self.faults.push(FaultPlan { at, lasts, fault });
+            }
         }
         self.faults.sort_by_key(|fault| fault.at);
     }

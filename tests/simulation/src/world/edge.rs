@@ -4,6 +4,7 @@
 mod consumer;
 mod keeper;
 mod link;
+mod patient;
 mod places;
 mod socket;
 
@@ -19,6 +20,7 @@ use crate::plan::{MS, Plan, SECOND};
 
 use keeper::Keeper;
 use link::LinkState;
+use patient::Patient;
 use places::Places;
 use socket::Socket;
 
@@ -36,6 +38,7 @@ pub(crate) struct Edge {
     ahead: u64,
     lease_until: u64,
     link: Option<LinkState>,
+    patient: Patient,
     sockets: BTreeMap<u64, Socket>,
     places: Places,
     draining: bool,
@@ -56,6 +59,7 @@ impl Edge {
             ahead: 0,
             lease_until: 0,
             link: None,
+            patient: Patient::default(),
             sockets: BTreeMap::new(),
             places: Places::default(),
             draining: false,
@@ -86,11 +90,6 @@ impl Edge {
     /// The life that it lives; 0 for none.
     pub(super) fn incarnation(&self) -> Incarnation {
         self.keeper.incarnation
-    }
-
-    /// Whether its place is in a shard.
-    pub(super) fn is_current(&self, shard: usize) -> bool {
-        self.places.current.as_ref().is_some_and(|p| p.shard == shard)
     }
 
     /// Whether it still has a connection of a version.
@@ -147,6 +146,7 @@ impl World {
                 redis_now,
             } => self.down_item(n, wire, *item, redis_now),
             EdgeEvent::LinkBroken { wire } => self.unlink(n, wire),
+            EdgeEvent::Leave { wire } => self.leave(n, wire),
             EdgeEvent::Fetch { place, lane } => self.fetch(n, place, lane),
             EdgeEvent::ConsumerOpen { place } => self.consumer_opens(n, place),
             EdgeEvent::Opened { charger, connection } => self.socket_opens(n, charger, connection),

@@ -111,6 +111,8 @@ pub(crate) enum RouterEvent {
     Tick,
     /// The timers of a slot are due.
     Due(usize),
+    /// What is patient in the queue of a slot has its turn.
+    Turn(usize),
     /// Redis replied.
     Store(Box<Response>),
     /// Kafka reported.
@@ -143,6 +145,8 @@ pub(crate) enum EdgeEvent {
     },
     /// The link is gone.
     LinkBroken { wire: u64 },
+    /// What lingers on a link leaves.
+    Leave { wire: u64 },
     /// There may be records in a lane.
     Fetch { place: u64, lane: Lane },
     /// The consumer of a place stands at the end of its lanes.
@@ -193,7 +197,15 @@ pub(crate) enum Up {
     Goodbye {
         incarnation: Incarnation,
     },
-    Item(Item),
+    Item(Item, Haste),
+}
+
+/// Whether something waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    Now,
+    /// It may wait a little for more of its kind.
+    Patient,
 }
 
 /// What a router says to an edge.
@@ -208,6 +220,8 @@ pub(crate) enum Down {
         incarnation: Incarnation,
         lease_us: u64,
         epoch: u32,
+        /// The place of the request was passed over.
+        passed_over: bool,
     },
     LeaseRefused {
         request: u64,
@@ -278,6 +292,11 @@ impl Event {
 }
 
 impl RouterEvent {
+    /// Whether the process does it of its own accord: it is no message.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Self::Tick | Self::Due(_) | Self::Turn(_))
+    }
+
     fn code(&self) -> u64 {
         match self {
             Self::Tick => 30,
@@ -290,11 +309,20 @@ impl RouterEvent {
             Self::LinkBroken { .. } => 37,
             Self::Canary { .. } => 38,
             Self::UnregisterAgain(_) => 39,
+            Self::Turn(slot) => 40 + ((*slot as u64) << 8),
         }
     }
 }
 
 impl EdgeEvent {
+    /// Whether the process does it of its own accord.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(
+            self,
+            Self::Tick | Self::Leave { .. } | Self::SocketTurn { .. } | Self::CallTimer { .. }
+        )
+    }
+
     fn code(&self) -> u64 {
         match self {
             Self::Tick => 50,
@@ -311,6 +339,7 @@ impl EdgeEvent {
             Self::SocketGone { .. } => 61,
             Self::Closing { .. } => 62,
             Self::Exit { .. } => 63,
+            Self::Leave { .. } => 64,
         }
     }
 }

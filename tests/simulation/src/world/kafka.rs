@@ -55,6 +55,11 @@ impl Broker {
         }
     }
 
+    /// Whether it answers nobody.
+    pub(super) fn stands_still(&self, now: u64) -> bool {
+        self.stalled_until > now
+    }
+
     /// The record at an offset of a lane.
     pub(super) fn record(&self, place: usize, lane: Lane, offset: usize) -> Option<ShardRecord> {
         self.lanes[place][lane as usize].get(offset).cloned()
@@ -82,7 +87,7 @@ pub(super) fn place_of(consumes: &Consumes, edges: usize) -> usize {
 }
 
 impl World {
-    /// A router produces a record; the report comes under the token, unless that is 0.
+    /// A router produces a record; the report comes under the token.
     pub(super) fn produce(&mut self, router: usize, token: u64, content: Content) {
         let life = self.routers[router].process.life;
         let now = self.schedule.now();
@@ -134,7 +139,7 @@ impl World {
         for _ in 0..=u8::from(twice) {
             self.store_record(&produce.content, produce.given_up);
         }
-        if produce.given_up || produce.token == 0 {
+        if produce.given_up {
             return;
         }
         let (router, life, token) = (produce.router, produce.life, produce.token);

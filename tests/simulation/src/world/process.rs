@@ -125,8 +125,7 @@ impl World {
                     return;
                 }
                 let (life, waiting) = (process.life, std::mem::take(&mut process.waiting));
-                let own = |what: &RouterEvent| matches!(what, RouterEvent::Tick | RouterEvent::Due(_));
-                for what in ordered(waiting, own, first) {
+                for what in ordered(waiting, RouterEvent::is_own, first) {
                     self.schedule.at(now, Event::Router { to: n, life, what });
                 }
             }
@@ -136,13 +135,7 @@ impl World {
                     return;
                 }
                 let (life, waiting) = (process.life, std::mem::take(&mut process.waiting));
-                let own = |what: &EdgeEvent| {
-                    matches!(
-                        what,
-                        EdgeEvent::Tick | EdgeEvent::SocketTurn { .. } | EdgeEvent::CallTimer { .. }
-                    )
-                };
-                for what in ordered(waiting, own, first) {
+                for what in ordered(waiting, EdgeEvent::is_own, first) {
                     self.schedule.at(now, Event::Edge { to: n, life, what });
                 }
             }

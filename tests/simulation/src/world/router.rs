@@ -3,6 +3,7 @@
 //!
 //! Here: its state, its calls to the store, and the queue of each slot. In `router/`: links, dispatches, drains.
 
+mod breaker;
 mod dispatch;
 mod drain;
 mod items;
@@ -23,6 +24,7 @@ use super::store::{Op, Request, Said, StoreFailure, StoreReply};
 use super::{Node, World};
 use crate::plan::{MS, Plan, SECOND};
 
+use breaker::Breaker;
 use drain::Drain;
 use link::Session;
 use pending::{Call, Chain, Join, Origin, Reporting, Then};
@@ -48,6 +50,7 @@ pub(crate) struct Router {
     leases: Vec<Option<LeaseView>>,
     floor: Cached<Version>,
     drains: Vec<Drain>,
+    pub(super) breaker: Breaker,
     pub(super) wires: BTreeMap<u64, Session>,
     reports: BTreeMap<u64, Reporting>,
     joins: BTreeMap<u64, Join>,
@@ -67,6 +70,7 @@ impl Router {
             leases: vec![None; plan.edges],
             floor: Cached::default(),
             drains: (0..slots).map(|_| Drain::default()).collect(),
+            breaker: Breaker::default(),
             wires: BTreeMap::new(),
             reports: BTreeMap::new(),
             joins: BTreeMap::new(),
@@ -123,7 +127,8 @@ impl World {
             RouterEvent::Due(slot) => {
                 let next = self.dice.between(900, 1_100) * MS;
                 self.plan_router(n, next, RouterEvent::Due(slot));
-                self.ask(n, Op::RunDue(slot, 20), Then::Due { slot });
+                let late_us = self.routers[n].breaker.leaves_timers_us();
+                self.ask(n, Op::RunDue(slot, 20, late_us), Then::Due { slot });
             }
             RouterEvent::Store(response) => {
                 let lost = response.epoch != self.redis.epoch && self.dice.chance(500);
@@ -134,6 +139,7 @@ impl World {
                 };
                 self.store_replied(n, response.token, reply);
             }
+            RouterEvent::Turn(slot) => self.turn_came(n, slot),
             RouterEvent::Report { token, stored } => self.reported(n, token, stored),
             RouterEvent::Rpc(rpc) => match rpc.body {
                 Body::Send => self.send_command(n, rpc.call, rpc.round),
@@ -169,6 +175,7 @@ impl World {
             }
         }
         self.give_up_silent_links(n);
+        self.breaker_tick(n);
     }
 
     /// Sends a request to the store.
@@ -195,8 +202,27 @@ impl World {
             epoch: router.epoch,
             jitter: u16::try_from(self.dice.below(65_536)).unwrap_or(0),
         };
-        let at = self.arrival(Node::Router(n), Node::Redis);
+        let mut at = self.arrival(Node::Router(n), Node::Redis);
+        if matches!(request.op, Op::Take { .. } | Op::RenewLease { .. }) {
+            at += self.hold_up(&request, at);
+        }
         self.schedule.at(at, Event::Redis(Box::new(request)));
+    }
+
+    /// A request about a lease may be on its way for as long as it may be executed, and come once more: for how long it
+    /// is.
+    fn hold_up(&mut self, request: &Request, at: u64) -> u64 {
+        let share = if self.healed { 0 } else { self.plan.late_leases };
+        if self.dice.chance(share) {
+            self.stats.saw("a lease's request is doubled");
+            let again = at + self.dice.below(COMMAND_TIMEOUT_US);
+            self.schedule.at(again, Event::Redis(Box::new(request.clone())));
+        }
+        if !self.dice.chance(share) {
+            return 0;
+        }
+        self.stats.saw("a lease's request is late");
+        self.dice.between(COMMAND_TIMEOUT_US / 10, COMMAND_TIMEOUT_US)
     }
 
     /// A reply of the store; one to a call that was given up says nothing any more.

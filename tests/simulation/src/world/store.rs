@@ -44,7 +44,7 @@ struct Behind {
 }
 
 /// A request of a router.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) router: usize,
     pub(crate) life: u32,
@@ -137,7 +137,6 @@ impl World {
         let barrier = request.op.is_behind_the_barrier();
         let kept = (self.redis.behind.is_some() && request.op.writes()).then(|| request.op.clone());
         let before = self.judge.before(&request.op, &self.redis.data, facts.now);
-        self.note_late_place(&request.op);
         let Ok(said) = self.redis.data.execute(take_op(&mut request), &facts) else {
             return self.redis_replies(&request, Err(StoreFailure::Unavailable));
         };
@@ -157,20 +156,6 @@ impl World {
             return self.await_replica(request, reply);
         }
         self.redis_replies(&request, reply);
-    }
-
-    /// A renewal that was long on its way may name a place that its life has left.
-    fn note_late_place(&mut self, op: &Op) {
-        if let Op::RenewLease {
-            incarnation,
-            shard: Some(shard),
-            ..
-        } = op
-        {
-            let left = |e: &super::edge::Edge| e.incarnation() == *incarnation && !e.is_current(*shard);
-            let left = self.edges.iter().any(|e| e.process.up && left(e));
-            self.redis.data.places_taken_back += u32::from(left);
-        }
     }
 
     /// Why a request is not executed, if it is not: it was prepared for another life of the server, it came too

@@ -80,9 +80,9 @@ impl World {
         }
     }
 
-    /// A record came to a lane: the life that it is for consumes there. Where a roll-back, or a request for that life
-    /// that came late, took the lease's place back, the lease names the former one until the next renewal; a record
-    /// that its producer gave up may be there at any time.
+    /// A record came to a lane: the life that it is for consumes there. Where a roll-back took the lease's place back,
+    /// the lease names the former one until the next renewal; a record that its producer gave up may be there at any
+    /// time.
     pub(in crate::world) fn judge_place(
         &mut self,
         n: usize,
@@ -96,7 +96,6 @@ impl World {
         {
             let consumed = self.edges[n].places.all().any(|p| p.shard == shard);
             let moving = self.edges[n].places.old.is_some();
-            let consumed = consumed || self.redis.data.places_taken_back > 0;
             self.judge
                 .sent_to_place(n, (shard, moving), consumed, record.1.id);
         }

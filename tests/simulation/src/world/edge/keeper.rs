@@ -35,6 +35,18 @@ pub(super) struct Keeper {
     placed: Option<usize>,
     /// Where the last request said that it does.
     named: Option<usize>,
+    /// Whether a newer link of this pod exists, so that nothing is published over this one.
+    overtaken: bool,
+}
+
+/// A lease as a router says that it is held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    pub(super) request: u64,
+    pub(super) incarnation: Incarnation,
+    pub(super) lease_us: u64,
+    pub(super) epoch: u32,
+    pub(super) passed_over: bool,
 }
 
 /// What a reply means for the rest of the edge.
@@ -55,6 +67,7 @@ impl Keeper {
     pub(super) fn hello(&mut self) -> Hello {
         self.asked.clear();
         self.placed = None;
+        self.overtaken = false;
         Hello {
             incarnation: self.incarnation,
             process: self.process,
@@ -95,22 +108,23 @@ impl Keeper {
     }
 
     /// The lease is held.
-    pub(super) fn held(
-        &mut self,
-        request: u64,
-        incarnation: Incarnation,
-        lease_us: u64,
-        epoch: u32,
-    ) -> Vec<Effect> {
-        let Some((sent, shard)) = self.answered(request) else {
+    pub(super) fn held(&mut self, grant: Grant) -> Vec<Effect> {
+        let Some((sent, shard)) = self.answered(grant.request) else {
             return Vec::new();
         };
+        let Grant {
+            incarnation, epoch, ..
+        } = grant;
         let begins = self.incarnation.0 == 0;
         if incarnation.0 == 0 || (!begins && incarnation != self.incarnation) {
             return Vec::new();
         }
-        let mut effects = vec![Effect::Held(sent, sent + lease_us.saturating_sub(MARGIN_US))];
-        effects.extend(shard.map(Effect::Published));
+        let mut effects = vec![Effect::Held(
+            sent,
+            sent + grant.lease_us.saturating_sub(MARGIN_US),
+        )];
+        effects.extend(shard.filter(|_| !grant.passed_over).map(Effect::Published));
+        self.overtaken |= grant.passed_over && !begins;
         if begins {
             (self.incarnation, self.last) = (incarnation, incarnation);
             if self.epoch > 0 && self.epoch != epoch {
@@ -146,10 +160,10 @@ impl Keeper {
         request & LEASE_REQUESTS != 0
     }
 
-    /// Whether a reply is overdue.
+    /// Whether the link is of no use: a reply is overdue, or a newer link passed it.
     pub(super) fn is_unanswered(&self, mono: u64) -> bool {
         let late = |(sent, _): &(u64, Option<usize>)| mono.saturating_sub(*sent) >= REPLY_TIMEOUT_US;
-        self.asked.values().next().is_some_and(late)
+        self.overtaken || self.asked.values().next().is_some_and(late)
     }
 
     fn answered(&mut self, request: u64) -> Option<(u64, Option<usize>)> {

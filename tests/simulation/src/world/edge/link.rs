@@ -3,16 +3,17 @@
 use domain::edge::{Failed, Input, Item};
 use domain::ids::Micros;
 
-use super::super::event::{Down, EdgeEvent, Event, Hello, RouterEvent, Up};
+use super::super::event::{Down, EdgeEvent, Event, Haste, Hello, RouterEvent, Up};
 use super::super::net::Stream;
 use super::super::{Node, World};
-use super::keeper::{Effect, REPLY_TIMEOUT_US};
+use super::keeper::{Effect, Grant, REPLY_TIMEOUT_US};
+use super::patient::Patient;
 use crate::plan::{MS, Point, SECOND};
 
 /// The link of the moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LinkState {
-    wire: u64,
+    pub(super) wire: u64,
     router: usize,
     began: u64,
     /// The router said where to consume.
@@ -29,6 +30,7 @@ impl World {
         let edge = &mut self.edges[n];
         let router = edge.next_router % self.routers.len();
         edge.next_router += 1;
+        edge.patient = Patient::default();
         edge.link = Some(LinkState {
             wire,
             router,
@@ -66,10 +68,14 @@ impl World {
 
     /// Tells the router, if there is a link.
     pub(super) fn tell_router(&mut self, n: usize, item: Item) {
-        self.send_up(n, Up::Item(item));
+        if self.edges[n].is_patient(&item) {
+            return self.linger(n, item);
+        }
+        self.note_overtaking(n);
+        self.send_up(n, Up::Item(item, Haste::Now));
     }
 
-    fn send_up(&mut self, n: usize, item: Up) {
+    pub(super) fn send_up(&mut self, n: usize, item: Up) {
         let Some(link) = self.edges[n].link.filter(|l| l.open) else {
             return;
         };
@@ -101,8 +107,15 @@ impl World {
                 incarnation,
                 lease_us,
                 epoch,
+                passed_over,
             } => {
-                let effects = self.edges[n].keeper.held(request, incarnation, lease_us, epoch);
+                let effects = self.edges[n].keeper.held(Grant {
+                    request,
+                    incarnation,
+                    lease_us,
+                    epoch,
+                    passed_over,
+                });
                 for effect in effects {
                     self.take_effect(n, effect, redis_now);
                 }
@@ -179,6 +192,7 @@ impl World {
         }
         let (proven, floor) = (edge.places.proven(now), edge.machine.floor());
         if let Some(item) = edge.keeper.due(mono, proven, floor) {
+            self.note_overtaking(n);
             self.send_up(n, item);
         }
     }

@@ -10,7 +10,7 @@ use domain::ids::{CommandId, DispatchNumber, Incarnation, Nonce};
 use domain::slot::{Claimed, EventInput};
 
 use super::super::World;
-use super::super::event::ShardRecord;
+use super::super::event::{Haste, ShardRecord};
 use super::super::kafka::{Content, place_of};
 use super::super::store::Op;
 use super::told::{LeaseView, Told};
@@ -57,7 +57,7 @@ impl World {
                     .reports
                     .insert(token, Reporting::Dispatch { id, route, dispatch });
                 let place = place_of(&place, self.plan.edges);
-                self.produce(n, token, content(claimed, place));
+                self.produce_if_closed(n, token, content(claimed, place));
                 self.router_dies_at(n, Point::AfterProduce);
             }
             Step::GiveBack(_) => self.give_back(n, id, &route, dispatch),
@@ -67,6 +67,7 @@ impl World {
 
     /// Kafka reported on a record.
     pub(super) fn reported(&mut self, n: usize, token: u64, stored: bool) {
+        self.breaker_hears(n, token, stored);
         let Some(reporting) = self.routers[n].reports.remove(&token) else {
             return;
         };
@@ -104,6 +105,7 @@ impl World {
                 charge_point: None,
             },
             Origin::GiveBack,
+            Haste::Now,
         );
     }
 }

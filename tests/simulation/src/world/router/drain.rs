@@ -37,7 +37,8 @@ impl World {
     /// There may be something to drain.
     pub(super) fn wake_drain(&mut self, n: usize, slot: usize) {
         let model = &self.redis.data.slots[slot];
-        if model.outbox.is_empty() && model.notes.is_empty() {
+        let nothing = model.outbox.is_empty() && model.notes.is_empty();
+        if nothing || self.routers[n].breaker.is_open() {
             return;
         }
         let drain = &mut self.routers[n].drains[slot];
@@ -92,7 +93,7 @@ impl World {
         self.routers[n]
             .reports
             .insert(token, Reporting::Entry { slot, chain });
-        self.produce(n, token, Content::Left(entry, dead));
+        self.produce_if_closed(n, token, Content::Left(entry, dead));
     }
 
     pub(super) fn entry_reported(&mut self, n: usize, slot: usize, chain: usize, stored: bool) {
@@ -155,7 +156,7 @@ impl World {
         let token = self.routers[n].token();
         self.routers[n].reports.insert(token, Reporting::Note { slot });
         let record = ShardRecord::Note(Rc::clone(note));
-        self.produce(n, token, Content::Shard(place, Lane::Urgent, record));
+        self.produce_if_closed(n, token, Content::Shard(place, Lane::Urgent, record));
     }
 
     /// A note was sent, or not: it stays until its edge confirms it.

@@ -3,11 +3,11 @@
 use domain::command::Status;
 use domain::delivery::{Event, EventKind, Verdict};
 use domain::edge::{DispatchRef, Failed, Input, Item, RefusalReason};
-use domain::ids::{ChargePointId, CommandId, Incarnation, Micros, Nonce, Version};
+use domain::ids::{ChargePointId, CommandId, Incarnation, LinkNumber, Micros, Nonce, Version};
 use domain::slot::{Applied, Claimed, EventInput, Registration};
 
 use super::super::World;
-use super::super::event::{Down, RouterEvent, Up};
+use super::super::event::{Down, Haste, RouterEvent, Up};
 use super::super::store::{Held, Op};
 use super::told::Told;
 use super::{Join, Origin, Then};
@@ -26,10 +26,11 @@ impl World {
         };
         session.last_heard = self.schedule.now();
         session.working += 1;
-        let (edge, process, shard) = (session.edge, session.process, session.shard);
+        let (edge, link, process, shard) = (session.edge, session.link, session.process, session.shard);
         let pod = self.pod_of(edge);
         let take = |last| Op::Take {
             pod,
+            link,
             last,
             process,
             shard,
@@ -42,28 +43,40 @@ impl World {
                 floor,
                 shard,
             } => {
-                let then = Then::RenewLease {
-                    wire,
-                    request,
-                    incarnation,
-                };
-                let op = Op::RenewLease {
-                    pod,
-                    incarnation,
-                    floor,
-                    shard,
-                };
-                self.ask(n, op, then);
+                let named = (incarnation, floor, shard);
+                self.renew_lease(n, (wire, request), (pod, link), named);
             }
             Up::Goodbye { incarnation } => {
                 self.ask(n, Op::Draining(pod, incarnation), Then::Nothing);
                 self.answer_link(n, wire, None);
             }
-            Up::Item(item) => self.item(n, wire, pod, item),
+            Up::Item(item, haste) => self.item(n, wire, pod, (item, haste)),
         }
     }
 
-    fn item(&mut self, n: usize, wire: u64, pod: usize, item: Item) {
+    fn renew_lease(
+        &mut self,
+        n: usize,
+        (wire, request): (u64, u64),
+        (pod, link): (usize, LinkNumber),
+        (incarnation, floor, shard): (Incarnation, Version, Option<usize>),
+    ) {
+        let then = Then::RenewLease {
+            wire,
+            request,
+            incarnation,
+        };
+        let op = Op::RenewLease {
+            pod,
+            link,
+            incarnation,
+            floor,
+            shard,
+        };
+        self.ask(n, op, then);
+    }
+
+    fn item(&mut self, n: usize, wire: u64, pod: usize, (item, haste): (Item, Haste)) {
         match item {
             item @ Item::Register { .. } => self.register_item(n, wire, pod, item),
             Item::Unregister {
@@ -90,7 +103,7 @@ impl World {
                     return;
                 };
                 let item = Box::new(item);
-                self.submit(n, input, Origin::Link { wire, item, nonce });
+                self.submit(n, input, Origin::Link { wire, item, nonce }, haste);
             }
         }
     }

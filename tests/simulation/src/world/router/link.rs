@@ -21,7 +21,7 @@ const KEEPALIVE_US: u64 = 10 * SECOND;
 pub(crate) struct Session {
     pub(super) edge: usize,
     edge_life: u32,
-    link: LinkNumber,
+    pub(super) link: LinkNumber,
     pub(super) process: u64,
     /// Where the edge was told to consume: canaries go there.
     pub(super) shard: usize,
@@ -36,6 +36,9 @@ pub(crate) struct Session {
 impl World {
     /// An edge opens a link.
     pub(super) fn link_opened(&mut self, n: usize, wire: u64, edge: usize, hello: Hello) {
+        if self.turns_away(n, wire, edge) {
+            return;
+        }
         let session = Session {
             edge,
             edge_life: self.edges[edge].process.life,
@@ -78,7 +81,9 @@ impl World {
         let (link, shard) = (session.link.0, session.shard);
         let place = shard * self.plan.edges + self.pod_of(session.edge);
         for lane in Lane::ALL {
-            self.produce(n, 0, Content::Shard(place, lane, ShardRecord::Canary { link }));
+            let token = self.routers[n].token();
+            let canary = ShardRecord::Canary { link };
+            self.produce_anyway(n, token, Content::Shard(place, lane, canary));
         }
         self.plan_router(n, CANARY_US, RouterEvent::Canary { wire });
     }

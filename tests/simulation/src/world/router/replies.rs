@@ -7,7 +7,7 @@ use domain::ids::{ChargePointId, CommandId, Incarnation, Micros, Sequence, Slot}
 use domain::slot::{AcceptReply, Applied, EventInput, RegisterReply, Registration};
 
 use super::super::client::Outcome;
-use super::super::event::{Cached, Down};
+use super::super::event::{Cached, Down, Haste};
 use super::super::store::{Op, RenewReply, Said, TakeReply};
 use super::super::{EPOCH_US, World};
 use super::told::{LeaseView, Told};
@@ -186,7 +186,7 @@ impl World {
             answer: None,
             charge_point: None,
         };
-        self.submit(n, input, Origin::Cancel { call, round });
+        self.submit(n, input, Origin::Cancel { call, round }, Haste::Now);
     }
 
     /// Tells whoever sent an event what became of it; none if that is unknown.
@@ -218,13 +218,19 @@ impl World {
 
     fn taken(&mut self, n: usize, wire: u64, request: u64, result: &Answered) {
         let down = match *result {
-            Ok((Told { redis_now: now, .. }, Said::Taken(TakeReply::Taken(incarnation, expires)))) => {
-                self.now_lives(n, wire, incarnation);
-                (self.lease_down(n, request, incarnation, (expires, now)), now)
-            }
-            Ok((Told { redis_now: now, .. }, Said::Taken(TakeReply::Superseded))) => {
-                let superseded = true;
-                (Down::LeaseRefused { request, superseded }, now)
+            Ok((Told { redis_now: now, .. }, Said::Taken(reply))) => {
+                let down = match reply {
+                    TakeReply::Taken {
+                        incarnation,
+                        expires,
+                        placed,
+                    } => {
+                        self.now_lives(n, wire, incarnation);
+                        self.lease_down(n, request, incarnation, (expires, now), !placed)
+                    }
+                    TakeReply::Superseded => refused(request, true),
+                };
+                (down, now)
             }
             _ => (Down::Failed { request }, Micros(0)),
         };
@@ -240,13 +246,16 @@ impl World {
         result: &Answered,
     ) {
         let down = match *result {
-            Ok((Told { redis_now: now, .. }, Said::LeaseRenewed(RenewReply::Renewed(expires)))) => {
-                self.now_lives(n, wire, incarnation);
-                (self.lease_down(n, request, incarnation, (expires, now)), now)
-            }
             Ok((Told { redis_now: now, .. }, Said::LeaseRenewed(reply))) => {
-                let superseded = matches!(reply, RenewReply::Superseded);
-                (Down::LeaseRefused { request, superseded }, now)
+                let down = match reply {
+                    RenewReply::Renewed { expires, late } => {
+                        self.now_lives(n, wire, incarnation);
+                        self.lease_down(n, request, incarnation, (expires, now), late)
+                    }
+                    RenewReply::Lapsed => refused(request, false),
+                    RenewReply::Superseded => refused(request, true),
+                };
+                (down, now)
             }
             _ => (Down::Failed { request }, Micros(0)),
         };
@@ -260,6 +269,7 @@ impl World {
         request: u64,
         incarnation: Incarnation,
         (expires, now): (Micros, Micros),
+        passed_over: bool,
     ) -> Down {
         let lease_us = expires.0.saturating_sub(now.0) / MS * MS;
         let epoch = self.routers[n].epoch;
@@ -268,6 +278,11 @@ impl World {
             incarnation,
             lease_us,
             epoch,
+            passed_over,
         }
     }
+}
+
+fn refused(request: u64, superseded: bool) -> Down {
+    Down::LeaseRefused { request, superseded }
 }

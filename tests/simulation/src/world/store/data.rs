@@ -19,8 +19,8 @@ const DRAIN_LEASE_US: u64 = 5 * SECOND / 2;
 pub(crate) struct Data {
     pub(crate) slots: Vec<SlotModel>,
     pub(super) pods: Vec<Pod>,
-    /// How often a request that came late changed the place of a life to one that it does not consume.
-    pub(crate) places_taken_back: u32,
+    /// Whether it matters over which link a request about a lease came.
+    pub(super) heeds_links: bool,
     /// Who drains a slot, and until when.
     drains: Vec<(u64, Micros)>,
 }
@@ -42,7 +42,8 @@ pub(crate) enum Op {
     Renew(usize, Vec<Held>),
     Unregister(ChargePointId, Incarnation, Version),
     Apply(usize, Vec<EventInput>),
-    RunDue(usize, usize),
+    /// Timers of a slot, at most so many, that have been due for so long.
+    RunDue(usize, usize, u64),
     Drain(usize, u64, usize),
     Trim(usize, Vec<u64>, Vec<(ChargePointId, String)>),
     NoteDone(ChargePointId, String),
@@ -50,12 +51,15 @@ pub(crate) enum Op {
     Link(usize, Incarnation),
     Take {
         pod: usize,
+        /// The link that it came over.
+        link: LinkNumber,
         last: Incarnation,
         process: u64,
         shard: usize,
     },
     RenewLease {
         pod: usize,
+        link: LinkNumber,
         incarnation: Incarnation,
         floor: Version,
         shard: Option<usize>,
@@ -104,7 +108,7 @@ impl Data {
                 .map(|_| SlotModel::new(plan.settings.clone()))
                 .collect(),
             pods: vec![Pod::default(); plan.edges],
-            places_taken_back: 0,
+            heeds_links: plan.heeds_links,
             drains: vec![(0, Micros(0)); usize::from(plan.slots)],
         }
     }
@@ -182,9 +186,9 @@ impl Data {
 
     fn execute_rest(&mut self, op: Op, call: &Call) -> Result<Said, TooLate> {
         Ok(match op {
-            Op::RunDue(slot, limit) => {
+            Op::RunDue(slot, limit, late_us) => {
                 let slot = &mut self.slots[slot];
-                let reply = slot.run_due(limit, call)?;
+                let reply = slot.run_overdue(limit, late_us, call)?;
                 let (handled, claimed) = (reply.handled, reply.claimed);
                 let leaving = slot.outbox.len() + slot.notes.len();
                 Said::Due {

@@ -68,7 +68,7 @@ impl Said {
     pub(crate) fn is_dull(&self) -> bool {
         match self {
             Self::Due { handled, claimed, .. } => handled.is_empty() && claimed.is_empty(),
-            Self::LeaseRenewed(RenewReply::Renewed(_)) | Self::Leases(_) | Self::Lease(_) => true,
+            Self::LeaseRenewed(RenewReply::Renewed { .. }) | Self::Leases(_) | Self::Lease(_) => true,
             Self::Drained { entries, notes, .. } => entries.is_empty() && notes.is_empty(),
             _ => false,
         }
