@@ -72,6 +72,16 @@ impl Ways {
     }
 }
 
+impl Extend<Ways> for Ways {
+    fn extend<I: IntoIterator<Item = Ways>>(&mut self, others: I) {
+        for other in others {
+            self.accepted.extend(other.accepted);
+            self.arrived.extend(other.arrived);
+            self.ended.extend(other.ended);
+        }
+    }
+}
+
 impl Sent {
     /// When the CALL was at the charger, by its log, from the call of SendCommand; both clocks are this machine's.
     fn arrived(&self, journal: &Journal) -> Result<Duration> {

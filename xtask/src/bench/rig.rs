@@ -138,21 +138,23 @@ impl Rig {
 
     /// Connects a swarm and waits until every charger of it is there. Its ids begin with the returned prefix.
     pub(super) async fn connect(&mut self, target: Target, count: u32) -> Result<(String, Connected)> {
-        self.connect_slow(target, count, Duration::ZERO).await
+        let prefix = self.next_prefix();
+        let times = self.connect_slow(target, &prefix, count, Duration::ZERO).await?;
+        Ok((prefix, times))
     }
 
-    /// The same, of chargers that take so long for each answer.
+    /// The same, of chargers whose ids begin so and which take so long for each answer.
     pub(super) async fn connect_slow(
         &mut self,
         target: Target,
+        prefix: &str,
         count: u32,
         delay: Duration,
-    ) -> Result<(String, Connected)> {
-        let prefix = self.next_prefix();
+    ) -> Result<Connected> {
         self.swarms += 1;
         let name = format!("swarm-{}", self.swarms);
         let before = self.items_done().await?;
-        self.start_swarm(&name, target, &prefix, count, delay).await?;
+        self.start_swarm(&name, target, prefix, count, delay).await?;
         let registered_us = match target {
             Target::Edge => self.until_registered(before + u64::from(count)).await?,
             Target::Sink => 0,
@@ -160,7 +162,7 @@ impl Rig {
         let announced = self.announcement(&name).await?;
         self.swarm = Some(name);
         if target == Target::Edge {
-            self.wait_listed(&prefix, count).await?;
+            self.wait_listed(prefix, count).await?;
         }
         let since = |us: u64| Duration::from_micros(us.saturating_sub(announced.began_us));
         let times = Connected {
@@ -173,7 +175,7 @@ impl Rig {
             human(times.connected),
             human(times.registered)
         ));
-        Ok((prefix, times))
+        Ok(times)
     }
 
     /// Chargers that connect from now on keep no log.
