@@ -1,8 +1,8 @@
 //! What leaves the store: results, dead letters and answers to Kafka, kicks and cancels to edges. The slot's
 //! outbox is drained by whoever holds its drain lease; an entry is removed after Kafka confirmed it.
 //!
-//! However long Kafka is away, this router holds at most [`LIMIT`] entries of each of [`AT_A_TIME`] slots, and as many
-//! that overtake them; the rest waits in the store. Left out: when a note is removed because its edge confirmed it, which the link does.
+//! However long Kafka is away, this router holds at most [`LIMIT`] entries of each of [`AT_A_TIME`] slots, and as
+//! many that overtake them; the rest waits in the store. Left out: when a note is removed because its edge confirmed it, which the link does.
 
 mod overtaking;
 mod plan;
@@ -169,7 +169,12 @@ async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellation
         }
     }
     // Time is up for those that wait for Kafka: an entry that was not removed is sent again by a peer.
-    let _ = timeout(LAST_DRAINS, drains.running.collect::<Vec<_>>()).await;
+    let last = async {
+        while let Some(step) = drains.running.next().await {
+            drains.follow(step);
+        }
+    };
+    let _ = timeout(LAST_DRAINS, last).await;
 }
 
 /// The drains under way.
@@ -188,10 +193,10 @@ impl<O: Outlet> Drains<O> {
             self.running.push(Box::pin(async move {
                 match outlet.read(slot, 0).await {
                     Ok(found) if is_nothing(&found) => {
-                        Step::Ended(slot, Which::First, ended(Ok(Drained::Empty)))
+                        Step::Ended(slot, Which::First, outcome_of(Ok(Drained::Empty)))
                     }
                     Ok(found) => Step::Found(slot, found),
-                    Err(error) => Step::Ended(slot, Which::First, ended(Err((slot, error)))),
+                    Err(error) => Step::Ended(slot, Which::First, outcome_of(Err((slot, error)))),
                 }
             }));
         }
@@ -226,42 +231,50 @@ impl<O: Outlet> Drains<O> {
 
     /// The second half of a first drain.
     fn send(&mut self, slot: Slot, found: DrainReply) {
-        let before = self.on_their_way.begun(slot, &found);
+        let before = self.on_their_way.begin(slot, &found);
         let outlet = Arc::clone(&self.outlet);
         self.running.push(Box::pin(async move {
             let sent = send(&*outlet, slot, found, &before).await;
-            Step::Ended(slot, Which::First, ended(sent.map_err(|error| (slot, error))))
+            Step::Ended(
+                slot,
+                Which::First,
+                outcome_of(sent.map_err(|error| (slot, error))),
+            )
         }));
     }
 
     /// A second drain of a slot. What it finds of chargers whose records are on their way waits for these.
     fn overtake(&mut self, slot: Slot) {
-        let Some(before) = self.on_their_way.overtaken(slot) else {
+        let Some(before) = self.on_their_way.join(slot) else {
             return;
         };
         let outlet = Arc::clone(&self.outlet);
         self.running.push(Box::pin(async move {
             let sent = overtake(&*outlet, slot, &before).await;
-            Step::Ended(slot, Which::Second, ended(sent.map_err(|error| (slot, error))))
+            Step::Ended(
+                slot,
+                Which::Second,
+                outcome_of(sent.map_err(|error| (slot, error))),
+            )
         }));
     }
 }
 
 async fn overtake<O: Outlet>(outlet: &O, slot: Slot, before: &Before) -> Result<Drained, StoreError> {
-    let mut found = outlet.read(slot, before.number).await?;
+    // Whatever comes of the read, the last of the two drains gives the lease back.
+    let (mut found, failure) = match outlet.read(slot, before.number).await {
+        Ok(found) => (found, None),
+        Err(error) => (LEFT_TO_PEERS, Some(error)),
+    };
     let all = found.entries.len();
     found.entries.retain(|(_, entry)| !before.is_on_its_way(entry));
     let some_wait = found.entries.len() < all;
-    let how = if is_nothing(&found) {
-        before.ended();
-        Drained::Empty
-    } else {
-        send(outlet, slot, found, before).await?
-    };
-    Ok(match how {
-        Drained::Empty if some_wait => Drained::More,
-        how => how,
-    })
+    let how = send(outlet, slot, found, before).await?;
+    match (failure, how) {
+        (Some(error), _) => Err(error),
+        (None, Drained::Empty) if some_wait => Ok(Drained::More),
+        (None, how) => Ok(how),
+    }
 }
 
 fn is_nothing(found: &DrainReply) -> bool {
@@ -275,24 +288,29 @@ async fn send<O: Outlet>(
     found: DrainReply,
     before: &Before,
 ) -> Result<Drained, StoreError> {
-    let full = found.notes.len() >= LIMIT;
+    let nothing = is_nothing(&found);
+    let full = found.notes.len() >= LIMIT || found.entries.len() >= LIMIT;
     let wanted = found.entries.len();
     let (entries, notes) = tokio::join!(
         send::entries(outlet, found.entries),
         send::notes(outlet, found.notes)
     );
     let stuck = entries.len() < wanted;
-    let last = before.ended();
+    let last = before.leave();
+    if nothing && !last {
+        return Ok(Drained::Empty);
+    }
     let left = outlet.trim(slot, &Left { entries, notes, last }).await?;
-    Ok(match (stuck, left || full) {
+    Ok(match (stuck, left && last || full) {
         (true, _) => Drained::Stuck,
+        // What is left while the other drain goes on is on its way with that one, as a rule.
         (false, true) => Drained::More,
         (false, false) => Drained::Empty,
     })
 }
 
 /// Counts how a drain ended.
-fn ended(how: Result<Drained, (Slot, StoreError)>) -> Drained {
+fn outcome_of(how: Result<Drained, (Slot, StoreError)>) -> Drained {
     let how = how.unwrap_or_else(|(slot, error)| {
         tracing::debug!(%slot, %error, "a drain failed and will be repeated");
         Drained::Stuck

@@ -1,4 +1,4 @@
-//! Events of one slot go to the store in one call at a time: while a call is on its way the next events
+//! Events of one queue go to the store in one call at a time: while a call is on its way the next events
 //! gather, and they all go with the following one. Nothing ever waits to fill a batch. What is patient has a queue of
 //! its own in each slot, and waits for its turn among a few such calls, so that the rest finds slot and store free.
 
@@ -104,7 +104,7 @@ impl SlotQueues {
         fullness::fullest(self.slots.iter().flat_map(|slot| [&slot.hasty, &slot.patient]))
     }
 
-    /// Applies an event in its command's slot, in the order of submission.
+    /// Applies an event in its command's slot, in the order of submission among those that are not patient.
     pub async fn apply(&self, input: EventInput) -> Result<Reply<Applied>, SubmitError> {
         self.submit(input, false).await
     }

@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Takes or renews the drain lease of a slot for `holder` and reads what is to leave: the entries after the number
-    /// `after`, 0 for all. Behind the barrier: everything returned is durable, so it may be produced. Runs also while
+    /// `after`, 0 for all. Who finds nothing has no lease afterwards, unless it had one and reads after a number. Behind the barrier: everything returned is durable, so it may be produced. Runs also while
     /// Redis is out of memory.
     pub async fn drain(
         &self,

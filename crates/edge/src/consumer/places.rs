@@ -1,4 +1,4 @@
-//! The places that an edge consumes. Mostly one; two while it moves.
+//! The places that an edge consumes: mostly one, more while it moves.
 //!
 //! A pod that is given another place goes on where it is, opens the new place beside it, and moves once its canary
 //! has come round there. The router publishes the new place, and only then the time runs for which the old one is
@@ -129,7 +129,8 @@ impl<S: LaneSource> Places<S> {
         }
         self.left.extend(self.current.take());
         self.current = self.coming.take();
-        // Neither the first, which routers were told of for certain, nor the last, of which they were told last.
+        // Neither the first, which routers were told of for certain unless the pod turned back since, nor the last, of
+        // which they were told last.
         Moved::On((self.left.len() > MOST_LEFT).then(|| self.left.remove(1)))
     }
 

@@ -23,7 +23,8 @@ pub(super) struct Before {
 
 impl OnTheirWay {
     /// The first drain of a slot found this.
-    pub(super) fn begun(&mut self, slot: Slot, found: &DrainReply) -> Before {
+    #[must_use]
+    pub(super) fn begin(&mut self, slot: Slot, found: &DrainReply) -> Before {
         let chargers = found.entries.iter().map(|(_, entry)| charger(entry).clone());
         let before = Before {
             number: found.entries.last().map_or(0, |(number, _)| *number),
@@ -34,8 +35,9 @@ impl OnTheirWay {
         before
     }
 
-    /// A second drain begins beside the first.
-    pub(super) fn overtaken(&self, slot: Slot) -> Option<Before> {
+    /// A second drain begins beside the first. Like the first it has to [`Before::leave`].
+    #[must_use]
+    pub(super) fn join(&self, slot: Slot) -> Option<Before> {
         let before = self.0.get(&slot)?.clone();
         before.drains.fetch_add(1, Ordering::AcqRel);
         Some(before)
@@ -54,7 +56,8 @@ impl Before {
     }
 
     /// One of the slot's drains has sent all it will; true if it was the last of them.
-    pub(super) fn ended(&self) -> bool {
+    #[must_use]
+    pub(super) fn leave(&self) -> bool {
         self.drains.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }

@@ -96,7 +96,7 @@ impl UnderWay {
     }
 
     /// Whether a second drain begins now; if so, it is counted.
-    fn overtaken(&mut self) -> bool {
+    fn begin_second(&mut self) -> bool {
         let now = self.first && self.sending && !self.second && self.woken == Some(Haste::Now);
         if now {
             self.second = true;
@@ -148,7 +148,7 @@ impl Plan {
             State::Waiting(Haste::Patient) if haste == Haste::Now => self.queue(slot, haste),
             State::Draining(under_way) => {
                 under_way.woken = under_way.woken.max(Some(haste));
-                return under_way.overtaken();
+                return under_way.begin_second();
             }
             State::Waiting(_) | State::Resting { .. } => {}
         }
@@ -161,7 +161,7 @@ impl Plan {
             return false;
         };
         under_way.sending = true;
-        under_way.overtaken()
+        under_way.begin_second()
     }
 
     fn queue(&mut self, slot: Slot, haste: Haste) {
@@ -215,7 +215,7 @@ impl Plan {
         };
         under_way.ended(which, how);
         if under_way.first || under_way.second {
-            return under_way.overtaken();
+            return under_way.begin_second();
         }
         let ended = *under_way;
         self.draining -= 1;
@@ -229,8 +229,10 @@ impl Plan {
         }
         turn.failures = 0;
         turn.state = State::Idle;
-        let next = ended.woken.max(ended.left);
-        next.is_some_and(|haste| self.wake(slot, haste))
+        if let Some(haste) = ended.woken.max(ended.left) {
+            self.queue(slot, haste);
+        }
+        false
     }
 
     /// When the next rest ends.

@@ -12,6 +12,8 @@ use domain::topics::COMMAND_RESULTS;
 use prost::Message as _;
 use wire::gateway::record::v1::CommandResult;
 
+mod overtaking;
+
 use super::*;
 use crate::leases::LeaseView;
 use crate::told::Told;
@@ -312,110 +314,4 @@ impl Outlet for Slow {
     fn headers(&self, id: CommandId) -> Headers {
         self.0.headers(id)
     }
-}
-
-/// The same world, in which nothing of one charger reaches Kafka before it is let go.
-struct Held {
-    world: Arc<World>,
-    let_go: tokio::sync::Semaphore,
-    /// Whether the lease was given back, by each trim.
-    trims: Mutex<Vec<bool>>,
-}
-
-impl Held {
-    const CHARGER: &str = "CP-0-0";
-
-    /// One result of the charger that is held.
-    fn new() -> Arc<Self> {
-        let world = World {
-            slots: (0..SLOTS).map(|_| Mutex::default()).collect(),
-            kafka: AtomicBool::new(true),
-            ..World::default()
-        };
-        let held = Self {
-            world: Arc::new(world),
-            let_go: tokio::sync::Semaphore::new(0),
-            trims: Mutex::default(),
-        };
-        held.add(1, 0, 1);
-        Arc::new(held)
-    }
-
-    fn add(&self, number: u64, charger: u64, sequence: u64) {
-        let mut entries = self.world.slots[0].lock().unwrap();
-        entries.insert(number, entry(0, charger, sequence));
-    }
-
-    fn produced(&self) -> Vec<(String, u64)> {
-        self.world.produced.lock().unwrap().clone()
-    }
-}
-
-impl Ports for Held {
-    async fn lease(&self, pod: &PodId, incarnation: Incarnation) -> Result<LeaseView, ()> {
-        self.world.lease(pod, incarnation).await
-    }
-
-    fn latest(&self, told: &Told) -> Micros {
-        self.world.latest(told)
-    }
-
-    async fn produce(&self, message: Message, urgent: bool) -> Result<(), SendError> {
-        if message.key.as_deref() == Some(Self::CHARGER.as_bytes()) {
-            drop(self.let_go.acquire().await);
-        }
-        self.world.produce(message, urgent).await
-    }
-
-    async fn give_back(&self, _: EventInput) {}
-}
-
-impl Outlet for Held {
-    fn slots(&self) -> u16 {
-        SLOTS
-    }
-
-    async fn read(&self, slot: Slot, after: u64) -> Result<DrainReply, StoreError> {
-        self.world.read(slot, after).await
-    }
-
-    async fn trim(&self, slot: Slot, left: &Left) -> Result<bool, StoreError> {
-        self.trims.lock().unwrap().push(left.last);
-        self.world.trim(slot, left).await
-    }
-
-    fn headers(&self, id: CommandId) -> Headers {
-        self.world.headers(id)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_result_in_haste_overtakes_those_of_other_chargers_that_are_on_their_way_but_none_of_its_own() {
-    let held = Held::new();
-    let (wakes, token) = (Arc::new(Wakes::new(SLOTS)), CancellationToken::new());
-    let drains = tokio::spawn(serve(
-        Arc::clone(&held),
-        Arc::clone(&wakes),
-        token.clone(),
-        plan(),
-    ));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(held.produced(), []);
-    held.add(2, 0, 2);
-    held.add(3, 1, 1);
-    wakes.wake(Slot(0), Haste::Now);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(held.produced(), [("CP-0-1".to_owned(), 1)]);
-    held.let_go.add_permits(9);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let of = |charger: &str, sequence| (charger.to_owned(), sequence);
-    let all = [of("CP-0-1", 1), of(Held::CHARGER, 1), of(Held::CHARGER, 2)];
-    assert_eq!(held.produced(), all, "each once, each charger's in its order");
-    assert_eq!(
-        *held.trims.lock().unwrap(),
-        [false, true, true],
-        "the lease is given back by the last of each set of drains"
-    );
-    token.cancel();
-    drains.await.unwrap();
 }

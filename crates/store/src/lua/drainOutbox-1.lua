@@ -33,8 +33,9 @@ for _, member in ipairs(due) do
   put(str(NOW + NOTE_RESEND_US))
   redis.call('ZADD', key('nq'), str(NOW + NOTE_RESEND_US), member)
 end
--- The lease lasts while something is on its way: who finds nothing takes none.
-if #entries + #due > 0 then
+-- The lease lasts while something is on its way: who finds nothing takes none, and who reads behind what it found before
+-- keeps the one it has.
+if #entries + #due > 0 or held[1] == holder and arg(4) ~= '0' then
   redis.call('HSET', key('drain'), 'holder', holder, 'until', str(NOW + tonumber(arg(2))))
 end
 return reply()

@@ -302,6 +302,7 @@ async fn only_the_holder_drains(config: &StoreConfig) -> Result<()> {
     assert_eq!((first.held, first.entries.len()), (true, 1));
     let other = store.drain(slot, "b", 10, 0).await?.value;
     assert_eq!((other.held, other.entries.len()), (false, 0));
+    reading_behind_what_is_on_its_way_keeps_the_lease(&store, slot, first.entries[0].0).await?;
     let other = until("the drain lease lapses", async || {
         store
             .drain(slot, "b", 10, 0)
@@ -318,6 +319,23 @@ async fn only_the_holder_drains(config: &StoreConfig) -> Result<()> {
     let numbers: Vec<u64> = other.entries.iter().map(|(n, _)| *n).collect();
     trimming_gives_the_lease_back(&store, slot, &numbers).await?;
     store.close().await;
+    Ok(())
+}
+
+/// "a" has the drain lease, for this entry.
+async fn reading_behind_what_is_on_its_way_keeps_the_lease(
+    store: &Store,
+    slot: Slot,
+    number: u64,
+) -> Result<()> {
+    let before = store.drain(slot, "a", 10, number - 1).await?.value;
+    assert_eq!(before.entries.len(), 1, "what comes after the number is read");
+    let behind = store.drain(slot, "a", 10, number).await?.value;
+    assert_eq!((behind.held, behind.entries.len()), (true, 0));
+    assert!(
+        !store.drain(slot, "b", 10, 0).await?.value.held,
+        "the entry is still on its way"
+    );
     Ok(())
 }
 
