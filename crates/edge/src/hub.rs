@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chassis::{MonoClock, Readiness, history};
 use domain::command::RedeliveryClass;
-use domain::edge::{EdgeSettings, Failed, Input, Socket, Terms};
+use domain::edge::{EdgeSettings, EdgeTime, Failed, Input, Socket, Terms};
 use domain::ids::{ChargePointId, CommandId, Version, stable_hash};
 use ocpp::AnswerPolicy;
 use serde_json::json;
@@ -219,16 +219,23 @@ impl Hub {
             .sync(socket, waker, seen.then_some(now_s))
     }
 
-    /// The last look before a CALL is written.
+    /// The last look before a CALL is written: if it may be, the time at which that was so.
     #[must_use]
-    pub fn may_write(&self, charge_point: &ChargePointId, id: CommandId) -> bool {
-        self.shard(charge_point).may_write(id, self.clock.now())
+    pub fn may_write(&self, charge_point: &ChargePointId, id: CommandId) -> Option<EdgeTime> {
+        let now = self.clock.now();
+        self.shard(charge_point).may_write(id, now).then_some(now)
     }
 
-    /// Notes in the history that a CALL is about to be written, and under which terms.
-    pub fn note_write(&self, charge_point: &ChargePointId, socket: Socket, id: CommandId, terms: &Terms) {
+    /// Notes in the history that a CALL is about to be written, under which terms, and by which time it may be. That is
+    /// the time of the look: one read here would tell of a process that stood still in between.
+    pub fn note_write(
+        &self,
+        charge_point: &ChargePointId,
+        socket: Socket,
+        (id, now): (CommandId, EdgeTime),
+        terms: &Terms,
+    ) {
         history::note("write", || {
-            let now = self.clock.now();
             json!({
                 "id": id.to_string(), "cp": charge_point.as_str(), "socket": socket.0,
                 "version": terms.version.0, "dispatch": terms.dispatch.0, "inc": terms.incarnation.0,

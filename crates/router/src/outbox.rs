@@ -135,6 +135,22 @@ enum Step {
     Ended(Slot, Which, Drained),
 }
 
+impl Step {
+    /// A drain ended so; counts it.
+    fn ended(slot: Slot, which: Which, how: Result<Drained, StoreError>) -> Self {
+        let how = how.unwrap_or_else(|error| {
+            tracing::debug!(%slot, %error, "a drain failed and will be repeated");
+            Drained::Stuck
+        });
+        let outcome = match how {
+            Drained::Empty | Drained::More => "done",
+            Drained::Stuck => "stuck",
+        };
+        metrics::counter!(DRAINS, "outcome" => outcome).increment(1);
+        Self::Ended(slot, which, how)
+    }
+}
+
 /// Drains whatever slot is woken until `token` is cancelled. What could not leave stays in the store; the timers'
 /// rounds see it and wake the slot, should this router forget it.
 pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: CancellationToken) {
@@ -192,11 +208,8 @@ impl<O: Outlet> Drains<O> {
             let outlet = Arc::clone(&self.outlet);
             self.running.push(Box::pin(async move {
                 match outlet.read(slot, 0).await {
-                    Ok(found) if is_nothing(&found) => {
-                        Step::Ended(slot, Which::First, outcome_of(Ok(Drained::Empty)))
-                    }
-                    Ok(found) => Step::Found(slot, found),
-                    Err(error) => Step::Ended(slot, Which::First, outcome_of(Err((slot, error)))),
+                    Ok(found) if !is_nothing(&found) => Step::Found(slot, found),
+                    read => Step::ended(slot, Which::First, read.map(|_| Drained::Empty)),
                 }
             }));
         }
@@ -235,11 +248,7 @@ impl<O: Outlet> Drains<O> {
         let outlet = Arc::clone(&self.outlet);
         self.running.push(Box::pin(async move {
             let sent = send(&*outlet, slot, found, &before).await;
-            Step::Ended(
-                slot,
-                Which::First,
-                outcome_of(sent.map_err(|error| (slot, error))),
-            )
+            Step::ended(slot, Which::First, sent)
         }));
     }
 
@@ -251,11 +260,7 @@ impl<O: Outlet> Drains<O> {
         let outlet = Arc::clone(&self.outlet);
         self.running.push(Box::pin(async move {
             let sent = overtake(&*outlet, slot, &before).await;
-            Step::Ended(
-                slot,
-                Which::Second,
-                outcome_of(sent.map_err(|error| (slot, error))),
-            )
+            Step::ended(slot, Which::Second, sent)
         }));
     }
 }
@@ -307,20 +312,6 @@ async fn send<O: Outlet>(
         (false, true) => Drained::More,
         (false, false) => Drained::Empty,
     })
-}
-
-/// Counts how a drain ended.
-fn outcome_of(how: Result<Drained, (Slot, StoreError)>) -> Drained {
-    let how = how.unwrap_or_else(|(slot, error)| {
-        tracing::debug!(%slot, %error, "a drain failed and will be repeated");
-        Drained::Stuck
-    });
-    let outcome = match how {
-        Drained::Empty | Drained::More => "done",
-        Drained::Stuck => "stuck",
-    };
-    metrics::counter!(DRAINS, "outcome" => outcome).increment(1);
-    how
 }
 
 impl Outlet for Engine {

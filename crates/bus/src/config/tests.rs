@@ -41,6 +41,13 @@ fn properties_that_the_design_rests_on_cannot_be_overridden() {
 }
 
 #[test]
+fn a_producer_confirms_what_the_broker_answered_and_all_replicas_have() {
+    let native = BusConfig::default().producer().unwrap();
+    let settings = ["enable.idempotence", "acks", "max.in.flight"].map(|key| native.get(key));
+    assert_eq!(settings, [Some("false"), Some("all"), Some("5")]);
+}
+
+#[test]
 fn unknown_or_malformed_librdkafka_properties_are_reported() {
     for (key, value) in [("no.such.property", "1"), ("socket.timeout.ms", "soon")] {
         let mut config = BusConfig::default();

@@ -95,15 +95,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_call(&mut self, call: Box<Call>, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
         let write = &call.write;
         let message_id = write.id.to_string();
-        let may =
-            self.session.may_call(&write.action).is_ok() && self.hub.may_write(&self.charge_point, write.id);
-        if !may {
+        let frame = call_frame(&message_id, write)?;
+        let allowed = self.session.may_call(&write.action).is_ok();
+        let looked = allowed.then(|| self.hub.may_write(&self.charge_point, write.id));
+        let Some(now) = looked.flatten() else {
             self.not_written(write.id);
             return Poll::Ready(Ok(()));
-        }
-        let frame = call_frame(&message_id, write)?;
+        };
         self.hub
-            .note_write(&self.charge_point, self.socket, write.id, &write.terms);
+            .note_write(&self.charge_point, self.socket, (write.id, now), &write.terms);
         failpoint::hit(failpoint::BEFORE_WRITE);
         let begun = self.ws.get_mut().poll_begin(cx, &frame);
         if !matches!(begun, Poll::Ready(Ok(()))) {
