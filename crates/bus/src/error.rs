@@ -79,7 +79,7 @@ pub enum BusError {
     },
 }
 
-/// What became of a record that was not confirmed. [`SendError::surely_unproduced`] is the question to ask.
+/// What became of a record that was not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The producer's queue is full; nothing was queued.
@@ -129,17 +129,6 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// Whether the record is certainly in no log, so that its sender may act as if it never sent it.
-    pub fn surely_unproduced(&self) -> bool {
-        match self {
-            Self::QueueFull => true,
-            Self::TooLarge { queued, .. }
-            | Self::Refused { queued, .. }
-            | Self::UnknownTopic { queued, .. } => !queued,
-            Self::TimedOut { .. } | Self::Indeterminate { .. } => false,
-        }
-    }
-
     /// The closed set of label values of `gateway_kafka_produce_failures_total`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -239,8 +228,19 @@ mod tests {
         }
     }
 
+    /// Whether an error leaves open that the record was written.
+    fn leaves_it_open(error: &SendError) -> bool {
+        match error {
+            SendError::QueueFull => false,
+            SendError::TooLarge { queued, .. }
+            | SendError::Refused { queued, .. }
+            | SendError::UnknownTopic { queued, .. } => *queued,
+            SendError::TimedOut { .. } | SendError::Indeterminate { .. } => true,
+        }
+    }
+
     #[test]
-    fn what_was_refused_at_once_is_surely_unproduced() {
+    fn what_was_refused_at_once_was_not_written() {
         for code in [
             RDKafkaErrorCode::QueueFull,
             RDKafkaErrorCode::UnknownTopic,
@@ -251,7 +251,7 @@ mod tests {
             RDKafkaErrorCode::State,
         ] {
             let error = SendError::at_enqueue(&KafkaError::MessageProduction(code), &fate());
-            assert!(error.surely_unproduced(), "{code:?}");
+            assert!(!leaves_it_open(&error), "{code:?}");
         }
     }
 
@@ -268,7 +268,7 @@ mod tests {
             RDKafkaErrorCode::MessageSizeTooLarge,
         ] {
             let error = SendError::at_report(&KafkaError::MessageProduction(code), &fate());
-            assert!(!error.surely_unproduced(), "{code:?}");
+            assert!(leaves_it_open(&error), "{code:?}");
         }
     }
 
