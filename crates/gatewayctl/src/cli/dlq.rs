@@ -1,6 +1,6 @@
 //! The grammar of `dlq`. Leaves out what its verbs do.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::Extent;
 use super::times::{Deadline, Period};
@@ -47,13 +47,18 @@ pub(crate) struct Filter {
 }
 
 /// One dead letter by its id, or those that match. Without any of these nothing is chosen, and nothing is done.
+///
+/// A group, so that the error about a line that chooses nothing names every way to choose, not the id alone.
 #[derive(Debug, Args)]
+#[command(group(
+    ArgGroup::new("chosen")
+        .args(["command_id", "charger", "action", "reasons", "since", "until", "all"])
+        .required(true)
+        .multiple(true)
+))]
 pub(crate) struct Choice {
     /// The command's id; or choose by filters, and then say --dry-run or --yes
-    #[arg(
-        required_unless_present_any = ["charger", "action", "reasons", "since", "until", "all"],
-        conflicts_with_all = ["charger", "action", "reasons", "since", "until", "all", "limit"],
-    )]
+    #[arg(conflicts_with_all = ["charger", "action", "reasons", "since", "until", "all", "limit"])]
     pub(crate) command_id: Option<String>,
     #[command(flatten)]
     pub(crate) filter: Filter,

@@ -98,6 +98,36 @@ fn contradictions_and_unknown_words_are_refused() {
 }
 
 #[test]
+fn a_bulk_that_chooses_nothing_is_told_every_way_to_choose() {
+    for line in [
+        "dlq replay",
+        "dlq purge",
+        "dlq purge --yes",
+        "dlq replay --dry-run --limit 5",
+    ] {
+        let error = parse(line).unwrap_err().to_string();
+        for way in [
+            "COMMAND_ID",
+            "--charger",
+            "--action",
+            "--reason",
+            "--since",
+            "--until",
+            "--all",
+        ] {
+            assert!(error.contains(way), "`{line}` does not name {way}: {error}");
+        }
+    }
+    for line in [
+        "dlq purge x",
+        "dlq purge --all --yes",
+        "dlq replay --charger CP-1 --reason expired --since 2h --dry-run",
+    ] {
+        assert!(parse(line).is_ok(), "`{line}` was refused");
+    }
+}
+
+#[test]
 fn spans_are_sums_of_units() {
     for (text, ms) in [
         ("500ms", 500),
