@@ -64,8 +64,8 @@ pub struct ChaosArgs {
     /// How the result is printed; JSON is the last line of standard output.
     #[arg(long, value_enum, default_value = "table")]
     pub(super) output: Output,
-    /// Prints the plan and does nothing.
-    #[arg(long)]
+    /// Prints the plan and does nothing; the planted bugs have faults of their own and no plan to show.
+    #[arg(long, conflicts_with = "mutants")]
     pub(super) plan: bool,
     /// Plants bugs, one after the other, and shows which are caught and by what.
     #[arg(long)]
@@ -234,6 +234,27 @@ fn scenarios(text: &str) -> Result<Scenarios, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ChaosArgs,
+    }
+
+    fn parse(line: &str) -> Result<ChaosArgs, clap::Error> {
+        let words = std::iter::once("chaos").chain(line.split_whitespace());
+        <Line as clap::Parser>::try_parse_from(words).map(|line| line.args)
+    }
+
+    #[test]
+    fn a_plan_of_the_planted_bugs_is_refused_and_not_silently_run() {
+        let error = parse("--mutants --plan").unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+        let text = error.to_string();
+        assert!(text.contains("--plan") && text.contains("--mutants"), "{text}");
+        assert!(parse("--plan --seed 7").unwrap().plan);
+        assert!(parse("--mutants --simulated-only").unwrap().mutants);
+    }
 
     #[test]
     fn seeds_durations_and_faults_are_read_as_they_are_written() {
