@@ -17,6 +17,10 @@ use crate::native::blocking;
 /// Pause between looks at metadata that does not show a topic yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long brokers without metadata are asked again before topics are made: a broker opens its port some time before
+/// its controller has registered it, and until then it has no metadata to give.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
 /// A topic as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
@@ -79,9 +83,9 @@ impl TopicSpec {
 }
 
 /// Creates what is missing and checks what exists. Several services may do so at once; a run that was cut off
-/// is completed by the next. Answers in the order of `specs`.
+/// is completed by the next. Brokers that are starting are waited for. Answers in the order of `specs`.
 pub async fn ensure_topics(config: &BusConfig, specs: &[TopicSpec]) -> Result<Vec<TopicOutcome>, BusError> {
-    let before = all_topics(config).await?;
+    let before = topics_of_starting(config, START_PATIENCE).await?;
     let missing: Vec<&TopicSpec> = specs
         .iter()
         .filter(|spec| !before.contains_key(&spec.name))
@@ -178,6 +182,30 @@ async fn all_topics(config: &BusConfig) -> Result<BTreeMap<String, usize>, BusEr
     .await
 }
 
+/// Every topic of brokers that may just be starting: they are asked until they answer, and for the last time once
+/// `patience` has passed.
+async fn topics_of_starting(
+    config: &BusConfig,
+    patience: Duration,
+) -> Result<BTreeMap<String, usize>, BusError> {
+    let begun = Instant::now();
+    loop {
+        let waited = begun.elapsed();
+        match all_topics(config).await {
+            Err(BusError::Metadata(source)) if waited >= patience => {
+                return Err(BusError::NoMetadata {
+                    bootstrap: config.bootstrap_servers.clone(),
+                    waited: begun.elapsed(),
+                    source,
+                });
+            }
+            Err(BusError::Metadata(error)) => tracing::debug!(%error, "no metadata yet"),
+            answered => return answered,
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 /// Asks for the topics; one that somebody else created meanwhile is fine.
 async fn create(config: &BusConfig, specs: &[&TopicSpec]) -> Result<(), BusError> {
     let client = client(config)?;
@@ -271,6 +299,25 @@ mod tests {
     fn more_partitions_are_accepted_and_reported() {
         let outcome = judge(&TopicSpec::new("shard-0", 2), 4, true).unwrap();
         assert_eq!((outcome.partitions, outcome.state), (4, TopicState::Larger));
+    }
+
+    #[tokio::test]
+    async fn brokers_that_never_give_metadata_are_named_with_how_long_they_were_asked() {
+        // It accepts connections as a broker does that is starting, and answers nothing.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let bootstrap = port.local_addr().unwrap().to_string();
+        let config = BusConfig {
+            request_timeout_ms: 100,
+            ..BusConfig::at(&bootstrap)
+        };
+        let error = topics_of_starting(&config, Duration::from_millis(300))
+            .await
+            .unwrap_err();
+        let BusError::NoMetadata { waited, .. } = &error else {
+            panic!("{error}")
+        };
+        assert!(*waited >= Duration::from_millis(300), "{waited:?}");
+        assert!(error.to_string().contains(&bootstrap), "{error}");
     }
 
     #[test]

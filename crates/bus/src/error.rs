@@ -1,6 +1,7 @@
 //! What can go wrong on the bus: [`SendError`] for one record, [`BusError`] for everything else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -19,6 +20,17 @@ pub enum BusError {
     /// No broker answered a metadata request in time, or it refused.
     #[error("reading Kafka's metadata")]
     Metadata(#[source] KafkaError),
+    /// Brokers were asked for metadata again and again, and gave none.
+    #[error("Kafka at {bootstrap} gave no metadata within {waited:.1?}, although asked until then")]
+    NoMetadata {
+        /// Where they were asked.
+        bootstrap: String,
+        /// For how long.
+        waited: Duration,
+        /// librdkafka's reason of the last time.
+        #[source]
+        source: KafkaError,
+    },
     /// The first and next offset of a partition could not be read: it does not exist, or no broker answers.
     #[error("reading the offsets of {topic}/{partition}")]
     Offsets {

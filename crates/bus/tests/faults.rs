@@ -11,7 +11,9 @@ mod support;
 use std::time::Duration;
 
 use bus::embedded::Fault;
-use bus::{EmbeddedBroker, Event, Lane, LaneConsumer, Message, Producer, SendError, StartAt};
+use bus::{
+    EmbeddedBroker, Event, Lane, LaneConsumer, Message, Producer, SendError, StartAt, TopicSpec, TopicState,
+};
 use support::{DEADLINE, next_record, next_texts, produce, text};
 
 const TOPIC: &str = "commands";
@@ -202,4 +204,22 @@ async fn without_any_broker_starting_fails_in_bounded_time() {
     ));
     let waited = bus::wait_for_topics(&config, &[TOPIC], Duration::from_millis(10)).await;
     assert!(matches!(waited, Err(bus::BusError::Metadata(_))));
+}
+
+#[tokio::test]
+async fn topics_are_ensured_once_a_broker_that_is_starting_gives_metadata() {
+    let broker = broker();
+    let mut config = broker.config();
+    config.request_timeout_ms = 100;
+    broker.take_down().unwrap();
+    let wanted = [TopicSpec::new(TOPIC, 1)];
+    let comes_late = async {
+        // Three looks in a row take longer than the first one of `ensure_topics`, which began before them.
+        for _ in 0..3 {
+            bus::describe(&config, TOPIC).await.unwrap_err();
+        }
+        broker.bring_up().unwrap();
+    };
+    let (ensured, ()) = tokio::join!(bus::ensure_topics(&config, &wanted), comes_late);
+    assert_eq!(ensured.unwrap()[0].state, TopicState::Existed);
 }
