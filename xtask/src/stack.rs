@@ -28,6 +28,9 @@ use crate::parts::broker::BrokerChoice;
 use crate::progress::{print, say};
 use state::{ProcessState, State};
 
+/// The name of a stack that was given none.
+const DEFAULT_NAME: &str = "default";
+
 /// How long `down` waits for the supervisor, which itself has deadlines for every process.
 const DOWN_WITHIN: Duration = Duration::from_secs(120);
 
@@ -56,7 +59,7 @@ enum Action {
 #[derive(Debug, Clone, Args)]
 pub struct NameArgs {
     /// The stack's name; one of a name runs at a time.
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = DEFAULT_NAME)]
     name: String,
 }
 
@@ -144,8 +147,9 @@ async fn up(args: &UpArgs, interrupt: &Interrupt) -> Result<u8> {
     let name = &args.name.name;
     if let Some(state) = State::read(name)? {
         bail!(
-            "a stack {name:?} runs already (supervisor {}); `cargo xtask stack down` ends it",
-            state.supervisor.pid
+            "a stack {name:?} runs already (supervisor {}); {} ends it",
+            state.supervisor.pid,
+            typed("down", name)
         );
     }
     let spec = StackSpec {
@@ -166,15 +170,13 @@ async fn up(args: &UpArgs, interrupt: &Interrupt) -> Result<u8> {
     daemon::launch(&spec, &binaries, interrupt).await?;
     let state = State::read(name)?.context("the stack ended as soon as it was up")?;
     show(&state, args.output)?;
-    say("`cargo xtask stack status` shows this again, `cargo xtask stack down` ends it");
+    let (status, down) = (typed("status", name), typed("down", name));
+    say(format!("{status} shows this again, {down} ends it"));
     Ok(0)
 }
 
 async fn down(name: &str) -> Result<u8> {
-    let Some(state) = State::read(name)? else {
-        say(format!("no stack {name:?} runs"));
-        return Ok(0);
-    };
+    let state = existing(name)?;
     say(format!("ending stack {name:?}"));
     kill(Pid::from_raw(state.supervisor.pid), Signal::SIGTERM).context("signalling the supervisor")?;
     let deadline = Instant::now() + DOWN_WITHIN;
@@ -191,19 +193,34 @@ async fn down(name: &str) -> Result<u8> {
 }
 
 fn status(args: &StatusArgs) -> Result<u8> {
-    let name = &args.name.name;
-    let state =
-        State::read(name)?.with_context(|| format!("no stack {name:?} runs; `cargo xtask stack up`"))?;
+    let state = existing(&args.name.name)?;
     show(&state, args.output)?;
     Ok(0)
 }
 
 async fn restart(args: &RestartArgs) -> Result<u8> {
-    let name = &args.name.name;
-    let state = State::read(name)?.with_context(|| format!("no stack {name:?} runs"))?;
+    let state = existing(&args.name.name)?;
     let answer = daemon::ask_restart(&state, &args.process).await?;
     print(answer);
     Ok(0)
+}
+
+/// The stack of this name. That there is none is an error also for `down`: one that was started by another name goes on
+/// running, and who wanted it ended must hear of it.
+fn existing(name: &str) -> Result<State> {
+    State::read(name)?.with_context(|| {
+        let up = typed("up", name);
+        format!("there is no stack {name:?}: {up} starts one, `--name` picks another")
+    })
+}
+
+/// The command that does `verb` to the stack of this name, to be typed as it is: a name has no character that a shell
+/// would read otherwise.
+fn typed(verb: &str, name: &str) -> String {
+    match name {
+        DEFAULT_NAME => format!("`cargo xtask stack {verb}`"),
+        other => format!("`cargo xtask stack {verb} --name {other}`"),
+    }
 }
 
 fn show(state: &State, output: Output) -> Result<()> {
@@ -245,4 +262,23 @@ fn main_address(process: &ProcessState) -> String {
         .or_else(|| process.ocpp.clone())
         .or_else(|| process.redis.clone())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_stack_that_it_is_about() {
+        assert_eq!(typed("down", DEFAULT_NAME), "`cargo xtask stack down`");
+        assert_eq!(typed("status", "mine"), "`cargo xtask stack status --name mine`");
+    }
+
+    #[tokio::test]
+    async fn ending_a_stack_that_does_not_exist_is_an_error_that_names_it() {
+        let name = format!("none-{}", std::process::id());
+        let error = down(&name).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("no stack {name:?}")), "{error}");
+        assert!(error.contains(&format!("stack up --name {name}")), "{error}");
+    }
 }
