@@ -12,7 +12,6 @@ mod table;
 pub mod verdict;
 mod view;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -203,7 +202,8 @@ impl Demo {
     }
 
     async fn kill(&mut self, name: &str) -> Result<()> {
-        let held = self.snapshot().await.connections.get(name).copied().flatten();
+        let edges = look::edges(&self.stack).await;
+        let held = edges.get(name).and_then(|edge| edge.count());
         self.stack.kill9(name).await?;
         self.view.event(match held {
             Some(held) => format!("kill -9 {name}, which held {held} chargers"),
@@ -249,7 +249,7 @@ impl Demo {
         let deadline = Instant::now() + CONNECT;
         loop {
             let snapshot = self.snapshot().await;
-            let connected: u64 = snapshot.connections.values().flatten().sum();
+            let connected: u64 = snapshot.edges.values().filter_map(|edge| edge.count()).sum();
             self.view.show(&snapshot)?;
             if connected >= u64::from(self.args.chargers) {
                 self.view.event(format!("{connected} chargers are connected"));
@@ -307,9 +307,9 @@ impl Demo {
         let failures = verdict.failures();
         match self.args.output {
             Output::Table => {
-                let connections = self.snapshot().await.connections;
-                print(table::render(&verdict, kills::rows(&self.kills, &connections)));
-                if let Some(explanation) = kills::explanation(&self.kills, &connections) {
+                let edges = look::edges(&self.stack).await;
+                print(table::render(&verdict, kills::rows(&self.kills, &edges)));
+                if let Some(explanation) = kills::explanation(&self.kills, &edges) {
                     say(explanation);
                 }
             }
@@ -333,13 +333,10 @@ impl Demo {
     }
 
     async fn snapshot(&self) -> Snapshot {
-        let mut connections = BTreeMap::new();
-        for (name, edge) in &self.stack.addresses().edges {
-            connections.insert(name.clone(), look::active_connections(edge.admin).await);
-        }
+        let edges = look::edges(&self.stack).await;
         let ledger = self.ledger();
         Snapshot {
-            connections,
+            edges,
             states: ledger
                 .by_state()
                 .into_iter()

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::look::EdgeState;
+
 /// One process that was killed with SIGKILL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kill {
     /// Its name in the stack.
     pub(super) name: String,
-    /// The chargers it held; none for a router.
+    /// The chargers it held; none for a router, and for an edge that gave no answer just then.
     pub(super) held: Option<u64>,
     /// When, since the demo began.
     pub(super) at: Duration,
@@ -17,14 +19,12 @@ pub(super) struct Kill {
 }
 
 /// Rows for the table: every kill, and where the chargers are now.
-pub(super) fn rows(kills: &[Kill], connections: &BTreeMap<String, Option<u64>>) -> Vec<(String, String)> {
+pub(super) fn rows(kills: &[Kill], edges: &BTreeMap<String, EdgeState>) -> Vec<(String, String)> {
     let mut rows: Vec<_> = kills
         .iter()
         .map(|kill| (format!("kill -9 of {}", kill.name), kill.told()))
         .collect();
-    let edges = connections
-        .iter()
-        .map(|(edge, count)| format!("{edge} {}", number(*count)));
+    let edges = edges.iter().map(|(edge, state)| format!("{edge} {state}"));
     rows.push((
         "chargers at the end".to_owned(),
         edges.collect::<Vec<_>>().join(", "),
@@ -33,8 +33,8 @@ pub(super) fn rows(kills: &[Kill], connections: &BTreeMap<String, Option<u64>>) 
 }
 
 /// Why an edge that runs holds no charger; none if none was killed or it has some again.
-pub(super) fn explanation(kills: &[Kill], connections: &BTreeMap<String, Option<u64>>) -> Option<String> {
-    let empty = |kill: &&Kill| kill.held.is_some() && connections.get(&kill.name) == Some(&Some(0));
+pub(super) fn explanation(kills: &[Kill], edges: &BTreeMap<String, EdgeState>) -> Option<String> {
+    let empty = |kill: &&Kill| kill.held.is_some() && edges.get(&kill.name) == Some(&EdgeState::Holds(0));
     kills.iter().find(empty).map(|kill| {
         format!(
             "{} holds no charger although it is back: its chargers reconnected to the other edges when it was killed, \
@@ -42,11 +42,6 @@ pub(super) fn explanation(kills: &[Kill], connections: &BTreeMap<String, Option<
             kill.name
         )
     })
-}
-
-/// A number of connections.
-pub(super) fn number(count: Option<u64>) -> String {
-    count.map_or_else(|| "down".to_owned(), |count| count.to_string())
 }
 
 impl Kill {
@@ -80,13 +75,16 @@ mod tests {
         ]
     }
 
-    fn connections(edge_2: Option<u64>) -> BTreeMap<String, Option<u64>> {
-        BTreeMap::from([("edge-1".to_owned(), Some(1000)), ("edge-2".to_owned(), edge_2)])
+    fn edges(edge_2: EdgeState) -> BTreeMap<String, EdgeState> {
+        BTreeMap::from([
+            ("edge-1".to_owned(), EdgeState::Holds(1000)),
+            ("edge-2".to_owned(), edge_2),
+        ])
     }
 
     #[test]
     fn every_kill_is_told_and_where_the_chargers_are() {
-        let told: Vec<String> = rows(&kills(), &connections(Some(0)))
+        let told: Vec<String> = rows(&kills(), &edges(EdgeState::Holds(0)))
             .into_iter()
             .map(|(name, value)| format!("{name}: {value}"))
             .collect();
@@ -102,10 +100,11 @@ mod tests {
 
     #[test]
     fn an_empty_edge_is_explained_and_one_that_holds_chargers_or_is_down_is_not() {
-        let explained = explanation(&kills(), &connections(Some(0))).unwrap();
+        let explained = explanation(&kills(), &edges(EdgeState::Holds(0))).unwrap();
         assert!(explained.starts_with("edge-2 holds no charger"), "{explained}");
-        assert_eq!(explanation(&kills(), &connections(Some(3))), None);
-        assert_eq!(explanation(&kills(), &connections(None)), None);
-        assert_eq!(explanation(&[], &connections(Some(0))), None);
+        assert_eq!(explanation(&kills(), &edges(EdgeState::Holds(3))), None);
+        assert_eq!(explanation(&kills(), &edges(EdgeState::Down)), None);
+        assert_eq!(explanation(&kills(), &edges(EdgeState::NoAnswer)), None);
+        assert_eq!(explanation(&[], &edges(EdgeState::Holds(0))), None);
     }
 }

@@ -1,11 +1,64 @@
 //! Looking at the running stack: its connections, and where a charger of the user's own may connect.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use crate::net;
 use crate::progress::print;
 use crate::stack::{Stack, settings};
 
+/// What one look at an edge showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EdgeState {
+    /// It has this many connections.
+    Holds(u64),
+    /// It did not answer in time, which on a busy machine says nothing about its chargers.
+    NoAnswer,
+    /// Its process has ended.
+    Down,
+}
+
+impl EdgeState {
+    /// From the answer, if there was one, and whether the process has ended.
+    fn new(answer: Option<u64>, has_ended: bool) -> Self {
+        match (answer, has_ended) {
+            (Some(count), _) => Self::Holds(count),
+            (None, true) => Self::Down,
+            (None, false) => Self::NoAnswer,
+        }
+    }
+
+    /// The number of its connections, as far as it is known.
+    pub(super) fn count(self) -> Option<u64> {
+        match self {
+            Self::Holds(count) => Some(count),
+            Self::NoAnswer | Self::Down => None,
+        }
+    }
+}
+
+impl fmt::Display for EdgeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Holds(count) => write!(f, "{count}"),
+            Self::NoAnswer => f.write_str("no answer"),
+            Self::Down => f.write_str("down"),
+        }
+    }
+}
+
+/// Every edge by name.
+pub(super) async fn edges(stack: &Stack) -> BTreeMap<String, EdgeState> {
+    let mut edges = BTreeMap::new();
+    for (name, edge) in &stack.addresses().edges {
+        let answer = active_connections(edge.admin).await;
+        edges.insert(name.clone(), EdgeState::new(answer, stack.has_ended(name)));
+    }
+    edges
+}
+
 /// Scrapes one gauge; none if the edge does not answer.
-pub(super) async fn active_connections(admin: std::net::SocketAddr) -> Option<u64> {
+async fn active_connections(admin: std::net::SocketAddr) -> Option<u64> {
     let (_, body) = net::http_get(admin, settings::METRICS_PATH).await.ok()?;
     let line = body
         .lines()
@@ -31,4 +84,17 @@ pub(super) fn invite(stack: &Stack) {
         ctl.display(),
         router.grpc
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_down_only_once_its_process_has_ended() {
+        let shown = |answer, has_ended| EdgeState::new(answer, has_ended).to_string();
+        assert_eq!(shown(None, false), "no answer");
+        assert_eq!(shown(None, true), "down");
+        assert_eq!(shown(Some(7), false), "7");
+    }
 }

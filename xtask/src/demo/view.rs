@@ -12,7 +12,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table};
 use ratatui::{TerminalOptions, Viewport};
 
-use super::kills::number;
+use super::look::EdgeState;
 use crate::progress::say;
 
 /// Rows of the live view.
@@ -21,8 +21,8 @@ const HEIGHT: u16 = 18;
 /// One moment of the run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
-    /// Connections by edge; none where the edge does not answer.
-    pub(super) connections: BTreeMap<String, Option<u64>>,
+    /// The edges by name, each with its connections.
+    pub(super) edges: BTreeMap<String, EdgeState>,
     /// Ended commands by state.
     pub(super) states: BTreeMap<String, usize>,
     /// Accepted commands.
@@ -92,9 +92,9 @@ impl View {
 
 fn plain(snapshot: &Snapshot) -> String {
     let edges = snapshot
-        .connections
+        .edges
         .iter()
-        .map(|(edge, count)| format!("{edge} {}", number(*count)));
+        .map(|(edge, state)| format!("{edge} {state}"));
     let states = snapshot
         .states
         .iter()
@@ -115,9 +115,9 @@ fn draw(frame: &mut Frame, snapshot: &Snapshot, events: &[String]) {
     let [left, right] =
         Layout::horizontal([Constraint::Percentage(45), Constraint::Percentage(55)]).areas(top);
     let edges = snapshot
-        .connections
+        .edges
         .iter()
-        .map(|(edge, count)| Row::new([edge.clone(), number(*count)]));
+        .map(|(edge, state)| Row::new([edge.clone(), state.to_string()]));
     let edges = Table::new(edges, [Constraint::Length(12), Constraint::Length(10)]);
     frame.render_widget(edges.block(Block::bordered().title(" connections ".bold())), left);
     let mut commands = vec![
@@ -152,9 +152,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_tells_which_edge_is_down_and_how_fast_answers_are() {
+    fn a_line_tells_which_edge_is_down_or_silent_and_how_fast_answers_are() {
         let snapshot = Snapshot {
-            connections: BTreeMap::from([("edge-1".to_owned(), Some(500)), ("edge-2".to_owned(), None)]),
+            edges: BTreeMap::from([
+                ("edge-1".to_owned(), EdgeState::Holds(500)),
+                ("edge-2".to_owned(), EdgeState::Down),
+                ("edge-3".to_owned(), EdgeState::NoAnswer),
+            ]),
             states: BTreeMap::from([("ACKNOWLEDGED".to_owned(), 7)]),
             accepted: 9,
             open: 2,
@@ -163,7 +167,7 @@ mod tests {
         let line = plain(&snapshot);
         assert_eq!(
             line,
-            "connections: edge-1 500, edge-2 down | accepted 9, open 2, acknowledged 7 | p50 12.3 ms p99 -"
+            "connections: edge-1 500, edge-2 down, edge-3 no answer | accepted 9, open 2, acknowledged 7 | p50 12.3 ms p99 -"
         );
     }
 }

@@ -139,6 +139,14 @@ impl Stack {
         self.wait_ready(name, Instant::now() + READY_WITHIN).await
     }
 
+    /// Whether a process of this stack has really ended, in contrast to one that only gives no answer.
+    #[must_use]
+    pub fn has_ended(&self, name: &str) -> bool {
+        self.supervisor
+            .status_one(name)
+            .is_ok_and(|status| status.exited.is_some())
+    }
+
     /// The next exit nobody asked for.
     pub async fn unexpected_exit(&mut self) -> UnexpectedExit {
         self.supervisor.unexpected_exit().await
