@@ -170,6 +170,7 @@ impl Demo {
                 .map(|n| format!("{}{n:06}", settings::CHARGER_PREFIX))
                 .collect(),
             rate: self.args.rate,
+            patience: load::PATIENCE,
         };
         let until = async { drop(stopped.await) };
         let sender = tokio::spawn(load.run(Arc::clone(&self.ledger), until));
@@ -177,11 +178,12 @@ impl Demo {
             "{} commands a second, a fifth of them unsafe to repeat",
             self.args.rate
         ));
-        self.story().await?;
+        // A story that breaks off is judged as well: what became of the commands is the more worth knowing.
+        let story = self.story().await;
         drop(stop);
         sender.await.context("the sender ended abnormally")??;
         self.drain().await?;
-        self.judge().await
+        self.judge(story).await
     }
 
     async fn story(&mut self) -> Result<()> {
@@ -287,41 +289,49 @@ impl Demo {
         Ok(self.view.show(&snapshot)?)
     }
 
-    async fn judge(&mut self) -> Result<u8> {
-        let log = self
-            .stack
-            .supervisor()
-            .scratch()
-            .path()
-            .join(settings::SIMULATOR_LOG);
-        let log = tokio::fs::read_to_string(&log)
-            .await
-            .context("reading the chargers' log")?;
-        let journal = Journal::parse(&log)?;
-        let verdict = Verdict::of(
-            &self.ledger(),
-            &journal,
-            self.killed_us,
-            self.stack.broker_label(),
-        );
-        let failures = verdict.failures();
-        match self.args.output {
-            Output::Table => {
-                let edges = look::edges(&self.stack).await;
-                print(table::render(&verdict, kills::rows(&self.kills, &edges)));
-                if let Some(explanation) = kills::explanation(&self.kills, &edges) {
-                    say(explanation);
-                }
-            }
-            Output::Json => print(serde_json::to_string(&verdict)?),
-        }
+    /// Shows what became of the commands, and then why that is not as it should be; the exit code is 0 only if it is.
+    async fn judge(&mut self, story: Result<()>) -> Result<u8> {
+        let verdict = self.verdict().await?;
+        self.show(&verdict).await?;
+        let broken = story.err().map(|error| format!("the story broke off: {error:#}"));
+        let failures: Vec<String> = broken.into_iter().chain(verdict.failures()).collect();
         for failure in &failures {
             complain(failure);
+        }
+        if verdict.unanswered > 0 {
+            for suspect in look::suspects(&self.stack.view().processes) {
+                complain(suspect);
+            }
+            say(
+                "where the routers are well, the machine is too slow: ask for fewer --chargers or a lower --rate",
+            );
         }
         if failures.is_empty() {
             say("nothing was lost, nothing unsafe was done twice");
         }
         Ok(u8::from(!failures.is_empty()))
+    }
+
+    async fn verdict(&mut self) -> Result<Verdict> {
+        let scratch = self.stack.supervisor().scratch().path();
+        let log = tokio::fs::read_to_string(scratch.join(settings::SIMULATOR_LOG))
+            .await
+            .context("reading the chargers' log")?;
+        let (journal, broker) = (Journal::parse(&log)?, self.stack.broker_label());
+        Ok(Verdict::of(&self.ledger(), &journal, self.killed_us, broker))
+    }
+
+    async fn show(&self, verdict: &Verdict) -> Result<()> {
+        if self.args.output == Output::Json {
+            print(serde_json::to_string(verdict)?);
+            return Ok(());
+        }
+        let edges = look::edges(&self.stack).await;
+        print(table::render(verdict, kills::rows(&self.kills, &edges)));
+        if let Some(explanation) = kills::explanation(&self.kills, &edges) {
+            say(explanation);
+        }
+        Ok(())
     }
 
     /// After the story the stack stays up for the user until Ctrl-C.

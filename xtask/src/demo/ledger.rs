@@ -1,5 +1,5 @@
 //! What the demo asked for and what became of it, as the platform sees it: the commands that were accepted
-//! and their records on `command-results`. What the chargers say is in `journal`.
+//! and their records on `command-results`, and the calls that came to nothing. What the chargers say is in `journal`.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,15 @@ pub struct Accepted {
     pub end: Option<End>,
 }
 
+/// Calls that ended without a command that the demo knows of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// How many.
+    pub calls: usize,
+    /// What the last of them was told.
+    pub last: Option<String>,
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -35,6 +44,8 @@ pub struct Ledger {
     open: usize,
     contradictions: Vec<String>,
     latencies_us: Vec<u64>,
+    refused: Failed,
+    unanswered: Failed,
 }
 
 impl Ledger {
@@ -65,6 +76,28 @@ impl Ledger {
                 self.count(&command);
             }
         }
+    }
+
+    /// Notes a call that a router refused, so that there is no such command.
+    pub fn refuse(&mut self, told: String) {
+        self.refused.add(told);
+    }
+
+    /// Notes a call that nobody answered for as long as it was repeated: its command may have been accepted all the same.
+    pub fn give_up(&mut self, told: String) {
+        self.unanswered.add(told);
+    }
+
+    /// The calls that were refused.
+    #[must_use]
+    pub fn refused(&self) -> &Failed {
+        &self.refused
+    }
+
+    /// The calls that nobody answered.
+    #[must_use]
+    pub fn unanswered(&self) -> &Failed {
+        &self.unanswered
     }
 
     /// The accepted commands by id.
@@ -114,6 +147,13 @@ impl Ledger {
     }
 }
 
+impl Failed {
+    fn add(&mut self, told: String) {
+        self.calls += 1;
+        self.last = Some(told);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +195,18 @@ mod tests {
         assert_eq!(ledger.open(), 0);
         assert_eq!(ledger.contradictions().len(), 1);
         assert_eq!(ledger.by_state(), BTreeMap::from([("EXPIRED", 1)]));
+    }
+
+    #[test]
+    fn calls_that_came_to_nothing_are_counted_apart_and_the_last_word_is_kept() {
+        let mut ledger = Ledger::default();
+        ledger.give_up("Unavailable: x".to_owned());
+        ledger.give_up("Unavailable: y".to_owned());
+        ledger.refuse("InvalidArgument: z".to_owned());
+        let (unanswered, refused) = (ledger.unanswered(), ledger.refused());
+        assert_eq!((unanswered.calls, refused.calls), (2, 1));
+        assert_eq!(unanswered.last.as_deref(), Some("Unavailable: y"));
+        assert_eq!(ledger.open(), 0);
     }
 
     #[test]

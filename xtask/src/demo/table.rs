@@ -18,9 +18,11 @@ pub(super) fn render(verdict: &Verdict, story: Vec<(String, String)>) -> String 
     table.to_string()
 }
 
-fn counts(verdict: &Verdict) -> [(&'static str, String); 8] {
+fn counts(verdict: &Verdict) -> [(&'static str, String); 10] {
     [
         ("accepted", verdict.accepted.to_string()),
+        ("refused", verdict.refused.to_string()),
+        ("no answer from any router", verdict.unanswered.to_string()),
         (
             "acknowledged, confirmed by the charger",
             verdict.acknowledged.to_string(),
@@ -61,4 +63,27 @@ fn ms(value: Option<f64>) -> String {
 
 fn whole(value: Option<u64>) -> String {
     value.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::journal::Journal;
+    use crate::demo::ledger::Ledger;
+
+    #[test]
+    fn calls_that_nobody_answered_stand_in_the_table_of_a_run_that_accepted_nothing() {
+        let mut ledger = Ledger::default();
+        for _ in 0..3 {
+            ledger.give_up("Unavailable: no store".to_owned());
+        }
+        let verdict = Verdict::of(&ledger, &Journal::default(), Some(1), "embedded");
+        let table = render(&verdict, Vec::new());
+        let value_of = |what: &str| {
+            let row = table.lines().find(|line| line.contains(what))?;
+            row.split_whitespace().rev().nth(1)
+        };
+        assert_eq!(value_of(" accepted "), Some("0"), "{table}");
+        assert_eq!(value_of("no answer from any router"), Some("3"), "{table}");
+    }
 }

@@ -4,12 +4,21 @@ use serde::Serialize;
 
 use super::journal::Journal;
 use super::ledger::{Accepted, Ledger};
+use super::load::PATIENCE;
 
 /// The table at the end; also the last line of `--output json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
     /// Commands whose call was answered OK.
     pub accepted: usize,
+    /// Calls that a router refused.
+    pub refused: usize,
+    /// What the last of these was told.
+    pub refused_with: Option<String>,
+    /// Calls that no router answered for as long as they were repeated: accepted or not, nobody knows.
+    pub unanswered: usize,
+    /// What the last of these was told.
+    pub unanswered_with: Option<String>,
     /// Acknowledged, and the charger's log holds the reply.
     pub acknowledged: usize,
     /// Failed.
@@ -55,8 +64,13 @@ impl Verdict {
         let failover = killed_us
             .map(|killed| Failover::of(ledger, journal, killed))
             .unwrap_or_default();
+        let (refused, unanswered) = (ledger.refused(), ledger.unanswered());
         Self {
             accepted: all.len(),
+            refused: refused.calls,
+            refused_with: refused.last.clone(),
+            unanswered: unanswered.calls,
+            unanswered_with: unanswered.last.clone(),
             acknowledged: counts.confirmed,
             failed: counts.failed,
             outcome_unknown: counts.unknown,
@@ -80,7 +94,7 @@ impl Verdict {
     /// Why the run does not hold; empty if it does.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
-        let mut failures = Vec::new();
+        let mut failures = self.call_failures();
         let mut expect = |holds: bool, text: String| {
             if !holds {
                 failures.push(text);
@@ -112,6 +126,28 @@ impl Verdict {
             self.failover_first_ms.is_some(),
             "no command was re-delivered after the kill".to_owned(),
         );
+        failures
+    }
+
+    /// Which calls came to nothing.
+    fn call_failures(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        if self.unanswered > 0 {
+            failures.push(format!(
+                "{} calls got no answer from any router for {} s, so nobody knows whether they were accepted; the last \
+                 error: {}",
+                self.unanswered,
+                PATIENCE.as_secs(),
+                self.unanswered_with.as_deref().unwrap_or_default()
+            ));
+        }
+        if self.refused > 0 {
+            failures.push(format!(
+                "{} calls were refused; the last error: {}",
+                self.refused,
+                self.refused_with.as_deref().unwrap_or_default()
+            ));
+        }
         failures
     }
 }
@@ -283,6 +319,21 @@ mod tests {
         let verdict = run(&[("a", false, Some("ACKNOWLEDGED"))], &[("a", 1, 0)]);
         assert_eq!((verdict.acknowledged, verdict.contradictions), (0, 1));
         assert!(!verdict.failures().is_empty());
+    }
+
+    #[test]
+    fn a_run_with_calls_that_nobody_answered_does_not_hold_and_says_what_they_were_told() {
+        let mut verdict = run(&[("a", false, Some("ACKNOWLEDGED"))], &[("a", 2, 1)]);
+        assert_eq!(verdict.failures(), Vec::<String>::new());
+        verdict.unanswered = 3;
+        verdict.unanswered_with = Some("Unavailable: no store".to_owned());
+        let failures = verdict.failures();
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        assert!(
+            failures[0].starts_with("3 calls got no answer")
+                && failures[0].ends_with("Unavailable: no store"),
+            "{failures:?}"
+        );
     }
 
     #[test]
