@@ -136,18 +136,18 @@ impl BusConfig {
         Duration::from_millis(self.request_timeout_ms)
     }
 
-    /// The properties of a producer: nothing waits for a batch, a confirmation is an answer of the broker about this very
+    /// The properties of a producer: a record waits for others of its partition at most this long, a confirmation is an answer of the broker about this very
     /// record, and a missing topic is reported after a second instead of only by the message timeout.
     ///
     /// Not idempotent: librdkafka 2.x confirms records of such a producer by inference from later ones, and after a
     /// time-out it infers wrongly (its issue 4134).
-    pub(crate) fn producer(&self) -> Result<ClientConfig, rdkafka::error::KafkaError> {
+    pub(crate) fn producer(&self, linger: Duration) -> Result<ClientConfig, rdkafka::error::KafkaError> {
         let mut native = self.common()?;
         native
             .set("enable.idempotence", "false")
             .set("acks", "all")
             .set("max.in.flight", MOST_IN_FLIGHT)
-            .set("linger.ms", "0")
+            .set("linger.ms", linger.as_millis().to_string())
             .set("message.timeout.ms", self.message_timeout_ms.to_string())
             .set("request.timeout.ms", self.message_timeout_ms.to_string())
             .set("queue.buffering.max.messages", self.queue_max_records.to_string())
@@ -211,7 +211,7 @@ impl BusConfig {
 
     /// Lets librdkafka itself check names and values.
     fn probe(&self) -> Result<(), String> {
-        for native in [self.producer(), self.consumer()] {
+        for native in [self.producer(Duration::ZERO), self.consumer()] {
             native
                 .and_then(|native| native.create_native_config().map(drop))
                 .map_err(|e| e.to_string())?;

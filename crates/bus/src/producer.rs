@@ -51,12 +51,17 @@ pub struct DeliveryFuture {
 }
 
 impl Producer {
-    /// Builds the client. No broker needs to be there yet.
+    /// Builds the client, by which nothing waits for a batch. No broker needs to be there yet.
     pub fn new(config: &BusConfig) -> Result<Self, BusError> {
+        Self::lingering(config, Duration::ZERO)
+    }
+
+    /// The same, but a record waits so long, in whole milliseconds, for others of its partition.
+    pub fn lingering(config: &BusConfig, linger: Duration) -> Result<Self, BusError> {
         let instruments = Instruments::new();
         let context = DeliveryContext::new(instruments.clone());
         let client = config
-            .producer()
+            .producer(linger)
             .and_then(|native| Polled::new(&native, context))
             .map_err(|source| BusError::Client {
                 client: "producer",

@@ -111,6 +111,11 @@ pub struct DeliveryConfig {
     pub idempotency_retention_ms: u64,
     /// How often an unconfirmed kick or cancel is sent again.
     pub note_resend_ms: u64,
+    /// How long what is of low priority waits in a slot for more of its kind, before it goes to the store or leaves it. Only
+    /// what follows something of its kind within that time waits.
+    pub low_priority_linger_ms: u64,
+    /// How long a record of low priority waits for others on its way to Kafka.
+    pub low_priority_produce_linger_ms: u64,
     /// Largest payload, in bytes.
     pub max_payload_bytes: usize,
     /// Redelivery classes by action, over the built-in table.
@@ -184,6 +189,8 @@ impl Default for DeliveryConfig {
             max_dead_letters: settings.max_dead_letters,
             idempotency_retention_ms: settings.idempotency_retention_us / 1_000,
             note_resend_ms: settings.note_resend_us / 1_000,
+            low_priority_linger_ms: 250,
+            low_priority_produce_linger_ms: 50,
             max_payload_bytes: 64 << 10,
             redelivery: BTreeMap::new(),
         }
@@ -210,6 +217,18 @@ impl DeliveryConfig {
             idempotency_retention_us: self.idempotency_retention_ms * 1_000,
             note_resend_us: self.note_resend_ms * 1_000,
         }
+    }
+
+    /// How long what is of low priority waits in a slot for more of its kind.
+    #[must_use]
+    pub fn low_priority_linger(&self) -> Duration {
+        Duration::from_millis(self.low_priority_linger_ms)
+    }
+
+    /// How long a record of low priority waits for others on its way to Kafka.
+    #[must_use]
+    pub fn low_priority_produce_linger(&self) -> Duration {
+        Duration::from_millis(self.low_priority_produce_linger_ms)
     }
 
     /// The class of an action: the configured one, or that of the built-in table.
@@ -265,6 +284,15 @@ impl DeliveryConfig {
         problems.range("delivery.max_outbox", self.max_outbox, 1..=10_000_000);
         problems.range("delivery.max_overtakes", self.max_overtakes, 1..=100_000);
         problems.range("delivery.max_dead_letters", self.max_dead_letters, 1..=1_000_000);
+        for (key, linger) in [
+            ("low_priority_linger_ms", self.low_priority_linger_ms),
+            (
+                "low_priority_produce_linger_ms",
+                self.low_priority_produce_linger_ms,
+            ),
+        ] {
+            problems.range(&format!("delivery.{key}"), linger, 0..=1_000);
+        }
         problems.range("delivery.max_payload_bytes", self.max_payload_bytes, 2..=900_000);
         for (key, value, most) in self.durations() {
             problems.range(&format!("delivery.{key}"), value, 1..=most);

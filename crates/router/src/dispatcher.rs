@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bus::{Message, SendError};
 use bytes::Bytes;
-use domain::command::{Command, Lane};
+use domain::command::{Command, Lane, Priority};
 use domain::delivery::{Event, EventKind};
 use domain::dispatch::{self, Consumes, Input, Step, Why};
 use domain::ids::{Incarnation, Micros, Nonce, PodId};
@@ -46,8 +46,12 @@ pub trait Ports: Send + Sync + 'static {
     ) -> impl Future<Output = Result<LeaseView, ()>> + Send;
     /// What time it is now, at the latest, at a server that told its time.
     fn latest(&self, told: &Told) -> Micros;
-    /// Produces a record, by a way of its own if it is urgent, and waits for the broker's report.
-    fn produce(&self, message: Message, urgent: bool) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// Produces a record, by the way of its priority, and waits for the broker's report.
+    fn produce(
+        &self,
+        message: Message,
+        priority: Priority,
+    ) -> impl Future<Output = Result<(), SendError>> + Send;
     /// Returns a dispatch to its queue. A failure to do so is the claim's lease's business.
     fn give_back(&self, event: EventInput) -> impl Future<Output = ()> + Send;
 }
@@ -154,7 +158,7 @@ async fn one<P: Ports>(ports: Arc<P>, job: Job) {
         let key = Bytes::copy_from_slice(command.request.charge_point.as_str().as_bytes());
         let message = shard_message(place, lane, key, shard_record.encode_to_vec());
         let message = message.headers(trace::headers(&job.span));
-        step = match ports.produce(message, lane == Lane::Urgent).await {
+        step = match ports.produce(message, command.request.priority).await {
             Ok(()) => {
                 metrics::counter!(SENT, "lane" => lane_name(lane)).increment(1);
                 decide(Input::Produced)

@@ -1,8 +1,9 @@
 //! The timers: once a second every slot is asked for what is due. Every router does so; a script that finds
 //! its work done by another one does nothing.
 //!
-//! The slots take turns, some at a time, in an order and at moments of this router's own: so routers do not run
-//! in step, Redis never gets all slots at once, and what is claimed comes spread over the second.
+//! The slots take turns, in an order and at moments of this router's own: so routers do not run in step. Those of a turn
+//! are asked one after the other, whether the one before has answered or not: a script that comes meanwhile waits in
+//! Redis for one slot's round at most, and what is claimed comes spread over the second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use domain::ids::Slot;
 use futures_util::future::join_all;
 use rand::seq::SliceRandom;
 use store::StoreError;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::account;
@@ -22,21 +24,19 @@ use crate::outbox::Haste;
 const LIMIT: usize = 200;
 /// Turns until every slot has been asked.
 const TURNS: usize = 4;
+/// From the first slot of a turn to its last.
+const SPREAD: Duration = Duration::from_millis(200);
 /// From the end of a turn to the next one, so that a slot's rounds are about a second apart and never two, which
 /// the store would take for a stall.
 const TURN: Period = Period {
-    every: Duration::from_millis(245),
+    every: Duration::from_millis(45),
     jitter: 0.25,
 };
 
 /// Asks for ever, until `token` is cancelled.
 pub async fn run(engine: Arc<Engine>, token: CancellationToken) {
     let first = TURN.next(&mut rand::rng()).mul_f64(rand::random());
-    if token
-        .run_until_cancelled(tokio::time::sleep(first))
-        .await
-        .is_none()
-    {
+    if token.run_until_cancelled(sleep(first)).await.is_none() {
         return;
     }
     let turns = turns(engine.store.all_slots().collect(), &mut rand::rng());
@@ -56,8 +56,15 @@ fn turns(mut slots: Vec<Slot>, rng: &mut impl rand::Rng) -> Vec<Vec<Slot>> {
 
 /// Asks some slots. One that fails does not keep the others from their round; the first failure is reported.
 async fn round(engine: Arc<Engine>, slots: Vec<Slot>) -> Result<(), StoreError> {
-    let rounds = join_all(slots.into_iter().map(|slot| slot_round(&engine, slot))).await;
-    rounds.into_iter().collect()
+    let gap = SPREAD / u32::try_from(slots.len()).unwrap_or(u32::MAX).max(1);
+    let rounds = (0..).zip(slots).map(|(n, slot)| {
+        let engine = &engine;
+        async move {
+            sleep(gap * n).await;
+            slot_round(engine, slot).await
+        }
+    });
+    join_all(rounds).await.into_iter().collect()
 }
 
 /// Everything that is due in a slot.
@@ -97,7 +104,7 @@ mod tests {
         let all: Vec<_> = (0..64).map(Slot).collect();
         assert_ne!(turns(all.clone(), &mut rand::rng()), turns(all, &mut rand::rng()));
         // The rounds of a slot: about a second apart, and far from the two that count as a stall.
-        let period = TURN.every.mul_f64(1.0 + TURN.jitter) * u32::try_from(TURNS).unwrap();
+        let period = (SPREAD + TURN.every.mul_f64(1.0 + TURN.jitter)) * u32::try_from(TURNS).unwrap();
         assert!(period < Duration::from_millis(1_500));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bus::{Message, SendError};
 use chassis::MonoClock;
+use domain::command::Priority;
 use domain::ids::{ChargePointId, Incarnation, Micros, PodId, Slot};
 use domain::placement::ShardMap;
 use domain::slot::{Applied, Claimed, EventInput};
@@ -172,9 +173,9 @@ impl Engine {
     }
 
     /// Produces a record and waits for the broker's report.
-    pub async fn produce(&self, message: Message, urgent: bool) -> Result<(), SendError> {
+    pub async fn produce(&self, message: Message, priority: Priority) -> Result<(), SendError> {
         let sent = self.breaker.send()?;
-        let report = self.producers.send(&message, urgent)?;
+        let report = self.producers.send(&message, priority)?;
         failpoint::hit(failpoint::AFTER_PRODUCE);
         let result = report.await;
         failpoint::hit(failpoint::BEFORE_DELIVERY_REPORT);
@@ -201,8 +202,8 @@ impl Ports for Engine {
         told.latest(&self.clock)
     }
 
-    async fn produce(&self, message: Message, urgent: bool) -> Result<(), SendError> {
-        self.produce(message, urgent).await
+    async fn produce(&self, message: Message, priority: Priority) -> Result<(), SendError> {
+        self.produce(message, priority).await
     }
 
     async fn give_back(&self, event: EventInput) {

@@ -69,7 +69,7 @@ impl Service for App {
         for part in start::PARTS {
             context.readiness.condition(part);
         }
-        let producers = Producers::new(&config.kafka)?;
+        let producers = Producers::new(&config.kafka, config.delivery.low_priority_produce_linger())?;
         Ok(Self {
             config,
             context,

@@ -36,8 +36,8 @@ use crate::trace;
 pub const LIMIT: usize = 100;
 /// Slots drained at a time.
 pub const AT_A_TIME: usize = 64;
-/// Slots among them that nobody is in a hurry for.
-const PATIENT: usize = 8;
+/// Slots among them that nobody is in a hurry for. Their records wait for more on their way to Kafka.
+const PATIENT: usize = 32;
 /// How long drains under way may take when the router ends; what they sent and did not remove is sent again.
 const LAST_DRAINS: Duration = Duration::from_secs(1);
 
@@ -124,7 +124,7 @@ impl Wakes {
 enum Turn {
     Woken,
     Drain(Step),
-    Rested,
+    Waited,
     Stop,
 }
 
@@ -152,9 +152,9 @@ impl Step {
 }
 
 /// Drains whatever slot is woken until `token` is cancelled. What could not leave stays in the store; the timers'
-/// rounds see it and wake the slot, should this router forget it.
-pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: CancellationToken) {
-    let plan = Plan::new(outlet.slots(), AT_A_TIME);
+/// rounds see it and wake the slot, should this router forget it. What is patient waits so long for more.
+pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, linger: Duration, token: CancellationToken) {
+    let plan = Plan::new(outlet.slots(), (AT_A_TIME, PATIENT), linger);
     serve(outlet, wakes, token, plan).await;
 }
 
@@ -167,12 +167,12 @@ async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellation
     };
     loop {
         drains.begin();
-        let rested = drains.plan.next_end_of_rest();
+        let waited = drains.plan.next_end_of_wait();
         let turn = tokio::select! {
             () = token.cancelled() => Turn::Stop,
             () = wakes.any.notified() => Turn::Woken,
             Some(step) = drains.running.next(), if !drains.running.is_empty() => Turn::Drain(step),
-            () = sleep_until(rested.unwrap_or_else(Instant::now)), if rested.is_some() => Turn::Rested,
+            () = sleep_until(waited.unwrap_or_else(Instant::now)), if waited.is_some() => Turn::Waited,
         };
         match turn {
             Turn::Stop => break,
@@ -181,7 +181,7 @@ async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellation
                 .into_iter()
                 .for_each(|(slot, haste)| drains.wake(slot, haste)),
             Turn::Drain(step) => drains.follow(step),
-            Turn::Rested => {}
+            Turn::Waited => {}
         }
     }
     // Time is up for those that wait for Kafka: an entry that was not removed is sent again by a peer.
@@ -216,7 +216,7 @@ impl<O: Outlet> Drains<O> {
     }
 
     fn wake(&mut self, slot: Slot, haste: Haste) {
-        if self.plan.wake(slot, haste) {
+        if self.plan.wake(slot, haste, Instant::now()) {
             self.overtake(slot);
         }
     }

@@ -1,6 +1,7 @@
 //! Events of one queue go to the store in one call at a time: while a call is on its way the next events
-//! gather, and they all go with the following one. Nothing ever waits to fill a batch. What is patient has a queue of
-//! its own in each slot, and waits for its turn among a few such calls, so that the rest finds slot and store free.
+//! gather, and they all go with the following one. What is patient has a queue of its own in each slot, whose calls are
+//! some time apart and wait for their turn among a few such calls, so that the rest finds slot and store free. Nothing
+//! else ever waits to fill a batch.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use domain::ids::Slot;
 use domain::slot::{Applied, EventInput};
 use store::{Reply, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::fullness;
@@ -21,8 +22,9 @@ const QUEUE: usize = 1_024;
 /// Most events of one call: a script must not keep Redis busy for long.
 const MOST: usize = 128;
 
-/// Calls under way at a time, over all slots, that nobody is in a hurry for.
-const PATIENT: usize = 4;
+/// Calls under way at a time, over all slots, that nobody is in a hurry for: what comes meanwhile waits in the store
+/// behind no more than these.
+const PATIENT: usize = 2;
 /// How long such a call waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
@@ -57,7 +59,16 @@ pub struct QueueEnd {
     /// Whether they can wait for their turn.
     pub patient: bool,
     jobs: mpsc::Receiver<Job>,
-    turns: Option<Arc<Semaphore>>,
+    pace: Option<Pace>,
+}
+
+/// The pace of patient calls.
+#[derive(Debug, Clone)]
+struct Pace {
+    /// From the beginning of a slot's call to that of its next, unless that one is full.
+    linger: Duration,
+    /// Of all slots.
+    turns: Arc<Semaphore>,
 }
 
 /// Why an event has no outcome.
@@ -75,24 +86,25 @@ pub enum SubmitError {
 }
 
 impl SlotQueues {
-    /// Queues for so many slots, and their ends.
+    /// Queues for so many slots, and their ends. What is patient waits so long for more.
     #[must_use]
-    pub fn new(slots: u16) -> (Self, Vec<QueueEnd>) {
+    pub fn new(slots: u16, linger: Duration) -> (Self, Vec<QueueEnd>) {
         let turns = Arc::new(Semaphore::new(PATIENT));
+        let pace = Pace { linger, turns };
         let mut ends = Vec::with_capacity(2 * usize::from(slots));
-        let mut queue = |slot, turns: Option<&Arc<Semaphore>>| {
+        let mut queue = |slot, pace: Option<&Pace>| {
             let (sender, jobs) = mpsc::channel(QUEUE);
             ends.push(QueueEnd {
                 slot,
-                patient: turns.is_some(),
+                patient: pace.is_some(),
                 jobs,
-                turns: turns.cloned(),
+                pace: pace.cloned(),
             });
             sender
         };
         let senders = (0..slots).map(|n| Senders {
             hasty: queue(Slot(n), None),
-            patient: queue(Slot(n), Some(&turns)),
+            patient: queue(Slot(n), Some(&pace)),
         });
         let slots = senders.collect();
         (Self { slots }, ends)
@@ -130,8 +142,9 @@ pub async fn run<F>(end: QueueEnd, stop: CancellationToken, mut apply: impl FnMu
 where
     F: Future<Output = Result<Reply<Vec<Applied>>, StoreError>>,
 {
-    let QueueEnd { mut jobs, turns, .. } = end;
+    let QueueEnd { mut jobs, pace, .. } = end;
     let mut batch = Vec::new();
+    let mut earliest = Instant::now();
     loop {
         let received = tokio::select! {
             biased;
@@ -144,8 +157,13 @@ where
         if received == 0 {
             return;
         }
-        let _turn = match &turns {
-            Some(turns) => turn(turns, &mut jobs, &mut batch).await,
+        let _turn = match &pace {
+            Some(pace) => {
+                let time = stop.run_until_cancelled(sleep_until(earliest));
+                gather(time, &mut jobs, &mut batch).await;
+                earliest = Instant::now() + pace.linger;
+                turn(&pace.turns, &mut jobs, &mut batch).await
+            }
             None => None,
         };
         #[allow(clippy::cast_precision_loss, reason = "a batch has at most 128 events")]
@@ -162,13 +180,22 @@ async fn turn<'a>(
     jobs: &mut mpsc::Receiver<Job>,
     batch: &mut Vec<Job>,
 ) -> Option<SemaphorePermit<'a>> {
+    let turn = gather(timeout(LONGEST_WAIT, turns.acquire()), jobs, batch).await;
+    turn?.ok().and_then(Result::ok)
+}
+
+/// Waits, and gathers what comes meanwhile. None where as many came as one call takes.
+async fn gather<F: Future>(
+    wait: F,
+    jobs: &mut mpsc::Receiver<Job>,
+    batch: &mut Vec<Job>,
+) -> Option<F::Output> {
     // One wait, whatever else comes: who gave up its place for each event would be the last for ever.
-    let turn = timeout(LONGEST_WAIT, turns.acquire());
-    tokio::pin!(turn);
+    tokio::pin!(wait);
     while batch.len() < MOST {
         tokio::select! {
             biased;
-            turn = &mut turn => return turn.ok().and_then(Result::ok),
+            over = &mut wait => return Some(over),
             Some(job) = jobs.recv() => batch.push(job),
         }
     }

@@ -131,7 +131,7 @@ pub(crate) fn store(
         let Some(store) = Box::pin(connect(&config, &condition, &token)).await? else {
             return Ok(());
         };
-        let (slot_queues, slot_ends) = SlotQueues::new(store.slots());
+        let (slot_queues, slot_ends) = SlotQueues::new(store.slots(), config.delivery.low_priority_linger());
         let traces = Traces::new(&config.telemetry);
         let (dispatcher, dispatch_ends) = Dispatcher::new(Arc::clone(&traces));
         let clock = context.clock.clone();
@@ -187,7 +187,12 @@ fn loops(context: &Context, engine: &Arc<Engine>) {
     let outlet = Arc::clone(engine);
     tasks.spawn_essential(
         "outbox",
-        outbox::run(outlet, Arc::clone(&engine.wakes), token.clone()),
+        outbox::run(
+            outlet,
+            Arc::clone(&engine.wakes),
+            engine.config.delivery.low_priority_linger(),
+            token.clone(),
+        ),
     );
     let changes = changes::run(engine.store.clone(), engine.hub.clone(), token.clone());
     tasks.spawn_essential("changes", changes);

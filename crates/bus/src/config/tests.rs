@@ -42,7 +42,7 @@ fn properties_that_the_design_rests_on_cannot_be_overridden() {
 
 #[test]
 fn a_producer_confirms_what_the_broker_answered_and_all_replicas_have() {
-    let native = BusConfig::default().producer().unwrap();
+    let native = BusConfig::default().producer(Duration::ZERO).unwrap();
     let settings = ["enable.idempotence", "acks", "max.in.flight"].map(|key| native.get(key));
     assert_eq!(settings, [Some("false"), Some("all"), Some("5")]);
 }
@@ -90,7 +90,10 @@ fn password_file_wins_over_the_inline_password() {
         security,
         ..BusConfig::default()
     };
-    assert_eq!(config.producer().unwrap().get("sasl.password"), Some("from-file"));
+    assert_eq!(
+        config.producer(Duration::ZERO).unwrap().get("sasl.password"),
+        Some("from-file")
+    );
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Ports for Fake {
         told.redis_now.plus(self.passed)
     }
 
-    async fn produce(&self, message: Message, _urgent: bool) -> Result<(), SendError> {
+    async fn produce(&self, message: Message, _priority: Priority) -> Result<(), SendError> {
         self.log
             .lock()
             .unwrap()

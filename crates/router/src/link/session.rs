@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::command::Lane;
+use domain::command::{Lane, Priority};
 use domain::dispatch::Consumes;
 use domain::ids::{Incarnation, LinkNumber, Micros, Nonce, PodId};
 use futures_util::future::BoxFuture;
@@ -228,7 +228,11 @@ impl Session {
         for lane in Lane::ALL {
             let key = Bytes::copy_from_slice(self.peer.pod.as_str().as_bytes());
             let message = shard_message(&self.peer.consumes, lane, key, payload.clone());
-            match self.engine.producers.send(&message, lane == Lane::Urgent) {
+            let priority = match lane {
+                Lane::Urgent => Priority::Urgent,
+                Lane::Normal => Priority::Normal,
+            };
+            match self.engine.producers.send(&message, priority) {
                 Ok(report) => {
                     let engine = Arc::clone(&self.engine);
                     self.sung.push(Box::pin(async move {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use bus::SendError;
 use bytes::Bytes;
-use domain::command::Lane;
+use domain::command::{Lane, Priority};
 use domain::ids::ChargePointId;
 use domain::slot::{Note, OutboxEntry, OutboxKind};
 use futures_util::future::join_all;
@@ -48,13 +48,13 @@ async fn of_one_charger<O: Outlet>(outlet: &O, entries: Vec<(u64, OutboxEntry)>)
 /// Sends all records of an entry; true if it may be removed.
 async fn send_entry<O: Outlet>(outlet: &O, entry: &OutboxEntry) -> bool {
     let headers = outlet.headers(entry.command.request.id);
-    let urgent = entry.command.request.priority.lane() == Lane::Urgent;
+    let priority = entry.command.request.priority;
     for (kind, message) in records::of(entry) {
-        let mut sent = outlet.produce(message.headers(headers.clone()), urgent).await;
+        let mut sent = outlet.produce(message.headers(headers.clone()), priority).await;
         if matches!(sent, Err(SendError::TooLarge { .. })) {
             // The outcome matters more than the texts that it carries: those can be read by the command's id.
             sent = match records::without_texts(entry, kind) {
-                Some(short) => outlet.produce(short.headers(headers.clone()), urgent).await,
+                Some(short) => outlet.produce(short.headers(headers.clone()), priority).await,
                 None => sent,
             };
         }
@@ -110,7 +110,7 @@ async fn send_note<O: Outlet>(
     let key = Bytes::copy_from_slice(charge_point.as_str().as_bytes());
     // By the urgent lane: no backlog of commands stands before it.
     let message = shard_message(&lease.consumes, Lane::Urgent, key, payload);
-    let outcome = if outlet.produce(message, true).await.is_ok() {
+    let outcome = if outlet.produce(message, Priority::Urgent).await.is_ok() {
         "sent"
     } else {
         "failed"

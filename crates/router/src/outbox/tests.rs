@@ -104,7 +104,7 @@ impl Ports for World {
         told.redis_now
     }
 
-    async fn produce(&self, message: Message, _urgent: bool) -> Result<(), SendError> {
+    async fn produce(&self, message: Message, _priority: Priority) -> Result<(), SendError> {
         assert_eq!(&*message.topic, COMMAND_RESULTS);
         let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(now, Ordering::SeqCst);
@@ -160,7 +160,7 @@ impl Outlet for World {
 }
 
 fn plan() -> Plan {
-    Plan::new(SLOTS, FEW)
+    Plan::new(SLOTS, (FEW, FEW), Duration::ZERO)
 }
 
 /// Lets Kafka be away for an hour, during which every slot is woken each second, and waits until all has left.
@@ -276,8 +276,8 @@ impl Ports for Slow {
         self.0.latest(told)
     }
 
-    async fn produce(&self, message: Message, _urgent: bool) -> Result<(), SendError> {
-        self.0.produce(message, false).await
+    async fn produce(&self, message: Message, priority: Priority) -> Result<(), SendError> {
+        self.0.produce(message, priority).await
     }
 
     async fn give_back(&self, event: EventInput) {

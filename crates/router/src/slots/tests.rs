@@ -33,7 +33,7 @@ fn applied(inputs: &[EventInput]) -> Reply<Vec<Applied>> {
 
 #[tokio::test]
 async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
-    let (queues, mut ends) = SlotQueues::new(1);
+    let (queues, mut ends) = SlotQueues::new(1, Duration::ZERO);
     let gate = Arc::new(Semaphore::new(0));
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let (g, s) = (Arc::clone(&gate), Arc::clone(&sizes));
@@ -68,7 +68,7 @@ async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
 
 #[tokio::test]
 async fn a_failed_call_fails_all_its_events_and_the_next_call_works() {
-    let (queues, mut ends) = SlotQueues::new(1);
+    let (queues, mut ends) = SlotQueues::new(1, Duration::ZERO);
     let mut first = true;
     let server = tokio::spawn(run(ends.remove(0), CancellationToken::new(), move |inputs| {
         let fails = std::mem::take(&mut first);
@@ -89,7 +89,7 @@ async fn a_failed_call_fails_all_its_events_and_the_next_call_works() {
 
 #[tokio::test]
 async fn a_stop_lets_what_was_queued_finish_and_takes_no_more() {
-    let (queues, mut ends) = SlotQueues::new(1);
+    let (queues, mut ends) = SlotQueues::new(1, Duration::ZERO);
     let stop = CancellationToken::new();
     let waiting = tokio::spawn({
         let queues = queues.clone();
@@ -109,7 +109,7 @@ async fn a_stop_lets_what_was_queued_finish_and_takes_no_more() {
 
 #[tokio::test]
 async fn an_id_of_a_foreign_slot_and_a_closed_router_are_told_apart() {
-    let (queues, ends) = SlotQueues::new(2);
+    let (queues, ends) = SlotQueues::new(2, Duration::ZERO);
     assert!(matches!(
         queues.apply(input(1, 9)).await,
         Err(SubmitError::NoSlot)
@@ -129,10 +129,10 @@ struct OneSlot {
 }
 
 impl OneSlot {
-    fn served() -> Self {
-        let (queues, ends) = SlotQueues::new(1);
+    fn served(linger: Duration) -> Self {
+        let (queues, ends) = SlotQueues::new(1, linger);
         let (calls, called) = mpsc::unbounded_channel();
-        let turns = ends.iter().find_map(|end| end.turns.clone()).unwrap();
+        let turns = ends.iter().find_map(|end| end.pace.clone()).unwrap().turns;
         for end in ends {
             let (calls, patient) = (calls.clone(), end.patient);
             let apply = move |inputs: Vec<EventInput>| {
@@ -161,9 +161,9 @@ impl OneSlot {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_patient_waits_for_its_turn_and_what_is_not_goes_before_it() {
-    let mut slot = OneSlot::served();
+    let mut slot = OneSlot::served(Duration::ZERO);
     let turns = Arc::clone(&slot.turns);
-    let taken = turns.acquire_many(4).await.unwrap();
+    let taken = turns.acquire_many(2).await.unwrap();
     slot.submit(1, true).await;
     slot.submit(2, true).await;
     assert!(slot.called.try_recv().is_err(), "nobody's turn has come");
@@ -176,7 +176,7 @@ async fn what_is_patient_waits_for_its_turn_and_what_is_not_goes_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_patient_does_not_wait_for_a_patient_call_of_its_slot() {
-    let (queues, ends) = SlotQueues::new(1);
+    let (queues, ends) = SlotQueues::new(1, Duration::ZERO);
     for end in ends {
         let patient = end.patient;
         let apply = move |inputs: Vec<EventInput>| async move {
@@ -196,16 +196,16 @@ async fn what_is_not_patient_does_not_wait_for_a_patient_call_of_its_slot() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_keeps_its_place_whatever_else_comes() {
-    let mut slot = OneSlot::served();
+    let mut slot = OneSlot::served(Duration::ZERO);
     let turns = Arc::clone(&slot.turns);
-    let taken = turns.acquire_many(3).await.unwrap();
+    let taken = turns.acquire().await.unwrap();
     let last = turns.acquire().await.unwrap();
     slot.submit(1, true).await;
     let other = turns.acquire();
     tokio::pin!(other);
     assert!(futures_util::poll!(&mut other).is_pending());
     slot.submit(2, true).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     drop(last);
     assert_eq!(slot.called.recv().await, Some((2, true)));
     assert_eq!(
@@ -218,10 +218,10 @@ async fn a_slot_keeps_its_place_whatever_else_comes() {
 
 #[tokio::test(start_paused = true)]
 async fn no_turn_is_waited_for_where_none_comes_or_a_call_is_full() {
-    let mut slot = OneSlot::served();
+    let mut slot = OneSlot::served(Duration::ZERO);
     let turns = Arc::clone(&slot.turns);
-    let _taken = turns.acquire_many(4).await.unwrap();
-    let began = tokio::time::Instant::now();
+    let _taken = turns.acquire_many(2).await.unwrap();
+    let began = Instant::now();
     slot.submit(1, true).await;
     assert_eq!(slot.called.recv().await, Some((1, true)));
     assert_eq!(began.elapsed(), LONGEST_WAIT);
@@ -230,4 +230,44 @@ async fn no_turn_is_waited_for_where_none_comes_or_a_call_is_full() {
     }
     assert_eq!(slot.called.try_recv(), Ok((MOST, true)));
     assert_eq!(began.elapsed(), LONGEST_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_patient_goes_at_once_and_then_waits_for_more_unless_a_call_is_full() {
+    const LINGER: Duration = Duration::from_millis(200);
+    let mut slot = OneSlot::served(LINGER);
+    let began = Instant::now();
+    slot.submit(1, true).await;
+    assert_eq!(slot.called.try_recv(), Ok((1, true)), "nothing was before it");
+    slot.submit(2, true).await;
+    slot.submit(3, true).await;
+    slot.submit(4, false).await;
+    assert_eq!(slot.called.try_recv(), Ok((1, false)));
+    assert!(slot.called.try_recv().is_err(), "more may come");
+    assert_eq!(slot.called.recv().await, Some((2, true)));
+    assert_eq!(began.elapsed(), LINGER);
+    for _ in 0..MOST {
+        slot.submit(5, true).await;
+    }
+    assert_eq!(slot.called.try_recv(), Ok((MOST, true)));
+    assert_eq!(began.elapsed(), LINGER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_waiting_for_more() {
+    let (queues, mut ends) = SlotQueues::new(1, Duration::from_secs(3_600));
+    let stop = CancellationToken::new();
+    let patient = ends.remove(1);
+    let server = tokio::spawn(run(patient, stop.clone(), |inputs| async move {
+        Ok(applied(&inputs))
+    }));
+    assert!(queues.submit(input(1, 0), true).await.is_ok());
+    let began = Instant::now();
+    let waits = queues.submit(input(2, 0), true);
+    tokio::pin!(waits);
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    stop.cancel();
+    assert!(waits.await.is_ok());
+    server.await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }

@@ -54,11 +54,11 @@ impl Ports for Held {
         self.world.latest(told)
     }
 
-    async fn produce(&self, message: Message, urgent: bool) -> Result<(), SendError> {
+    async fn produce(&self, message: Message, priority: Priority) -> Result<(), SendError> {
         if message.key.as_deref() == Some(Self::CHARGER.as_bytes()) {
             drop(self.let_go.acquire().await);
         }
-        self.world.produce(message, urgent).await
+        self.world.produce(message, priority).await
     }
 
     async fn give_back(&self, _: EventInput) {}
