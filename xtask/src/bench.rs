@@ -15,6 +15,7 @@ mod rig;
 mod samples;
 mod urgent;
 mod websocket;
+mod witness;
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

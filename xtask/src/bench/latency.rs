@@ -53,7 +53,7 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
             "the embedded broker wakes no waiting fetch: its figures are mostly the wait, the floor's too",
         );
     }
-    let commands = Ways::of(sent, &journal)?;
+    let commands = Ways::of(&sent, &journal)?;
     drop(platform);
     rig.stop().await;
     add_rows(report, &commands, &floors.times);

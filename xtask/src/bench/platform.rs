@@ -41,7 +41,7 @@ pub(super) struct Sent {
     pub(super) id: String,
     /// When the call began, by the monotonic and by the wall clock, the latter in microseconds.
     begun: Instant,
-    begun_us: u64,
+    pub(super) begun_us: u64,
     /// How long the call took.
     accepted: Duration,
 }
@@ -59,14 +59,17 @@ pub(super) struct Ways {
 
 impl Ways {
     /// Of commands that ended, with the chargers' log, which tells of all of them.
-    pub(super) fn of(commands: Vec<(Sent, Duration)>, log: &Path) -> Result<Self> {
+    pub(super) fn of<'a>(
+        commands: impl IntoIterator<Item = &'a (Sent, Duration)>,
+        log: &Path,
+    ) -> Result<Self> {
         let log = std::fs::read_to_string(log).context("reading the chargers' log")?;
         let journal = Journal::parse(&log)?;
         let mut ways = Self::default();
         for (sent, took) in commands {
             ways.arrived.push(sent.arrived(&journal)?);
             ways.accepted.push(sent.accepted);
-            ways.ended.push(took);
+            ways.ended.push(*took);
         }
         Ok(ways)
     }

@@ -17,6 +17,7 @@ use super::platform::{Chargers, Platform, Ways};
 use super::report::{Bar, Report, Row, Unit};
 use super::rig::{Rig, Target, announce};
 use super::samples::Samples;
+use super::witness::Witness;
 use crate::progress::say;
 use crate::stack::binaries::Binaries;
 
@@ -50,11 +51,27 @@ struct Figures {
     sustained: f64,
     /// How long each charger of the backlog takes for an answer.
     pace: Duration,
-    idle: Ways,
-    loaded: Ways,
+    idle: Both,
+    loaded: Both,
+    /// How much of the time the machine was slow, in percent.
+    slow: usize,
     /// Low commands a second beside the urgent ones, and how many of them still waited at the end.
     low_rate: f64,
     left: usize,
+}
+
+/// The times of all commands, and of those that the machine was not slow for.
+#[derive(Default)]
+struct Both {
+    all: Ways,
+    steady: Ways,
+}
+
+impl Both {
+    fn extend(&mut self, other: Self) {
+        self.all.extend([other.all]);
+        self.steady.extend([other.steady]);
+    }
 }
 
 /// Measures and adds the rows.
@@ -97,15 +114,19 @@ async fn beside_the_backlog(
     let low = low_chargers(rig.next_prefix());
     platform.pile_up(&low, BACKLOG, ABREAST).await?;
     let pace = Duration::from_secs_f64(f64::from(LOW_CHARGERS) / (sustained / 2.0));
-    let (mut idle, mut loaded) = (Ways::default(), Ways::default());
+    let (mut idle, mut loaded) = (Both::default(), Both::default());
+    let witness = Witness::begin()?;
     let (mut done, mut seconds) = (0, 0.0);
     let first = platform.results();
     for _ in 0..ROUNDS {
-        idle.extend([times(platform, urgent, journal).await?]);
-        let (before, begun) = (platform.results(), Instant::now());
+        idle.extend(times(platform, urgent, journal, &witness).await?);
+        let arrived = platform.results() + LOW_CHARGERS as usize;
         rig.connect_slow(Target::Edge, &low.prefix, LOW_CHARGERS, pace)
             .await?;
-        loaded.extend([times(platform, urgent, journal).await?]);
+        // They get their first command all at once; the pace is theirs from their first answers on.
+        until_results(platform, arrived).await?;
+        let (before, begun) = (platform.results(), Instant::now());
+        loaded.extend(times(platform, urgent, journal, &witness).await?);
         done += (platform.results() - before).saturating_sub(COMMANDS as usize);
         seconds += begun.elapsed().as_secs_f64();
         rig.disconnect().await?;
@@ -120,6 +141,7 @@ async fn beside_the_backlog(
         pace,
         idle,
         loaded,
+        slow: witness.slow_times().percent(),
         low_rate: done as f64 / seconds,
         left,
     })
@@ -130,36 +152,60 @@ impl Figures {
         let rate = |what: &str, rate| Row::new(what, rate, Unit::PerSecond);
         report.row(rate("low commands, as fast as they go", self.sustained));
         report.row(rate("low commands beside the urgent ones", self.low_rate));
-        let row = |percent: usize, what: &str, of: fn(&Ways) -> &Samples| {
-            let what = format!("urgent p{percent} {what} against {BACKLOG} low ones");
-            let row = Row::new(what, of(&self.loaded).percentile_ms(percent), Unit::Milliseconds);
-            row.floor(of(&self.idle).percentile_ms(percent), "unloaded")
-        };
         for percent in [50, 99] {
-            report.row(row(percent, "until accepted", |times| &times.accepted));
-            let arrived = row(percent, "until at the charger", |times| &times.arrived);
-            let ended = row(percent, "until its result", |times| &times.ended);
-            for row in [arrived, ended] {
-                report.row(if percent == 99 {
-                    row.bar(Bar::RatioAtMost(BAR))
-                } else {
-                    row
-                });
-            }
+            add_rows(report, percent, "urgent", (&self.loaded.all, &self.idle.all));
+            let steady = (&self.loaded.steady, &self.idle.steady);
+            add_rows(report, percent, "steady urgent", steady);
         }
         report.note(format!(
             "urgent: {ROUNDS} times {COMMANDS} commands to {CHARGERS} chargers of the same edge, from the call of SendCommand, \
              and as many in between while the others are away; {LOW_CHARGERS} other chargers answer low ones after {} ms on \
-             average, which is half of what was sustained; {} low ones still waited at the end",
+             average, which is half of what was sustained; {} low ones still waited at the end. Steady are the {} and {} commands \
+             beside which the machine itself kept its speed: by a thread that does always the same, it was slow for {} % of the time",
             self.pace.as_millis(),
-            self.left
+            self.left,
+            self.loaded.steady.ended.len(),
+            self.idle.steady.ended.len(),
+            self.slow
         ));
     }
 }
 
+/// The rows of one percentile.
+fn add_rows(report: &mut Report, percent: usize, which: &str, (loaded, idle): (&Ways, &Ways)) {
+    let row = |what: &str, of: fn(&Ways) -> &Samples| {
+        let what = format!("{which} p{percent} until {what}");
+        let row = Row::new(what, of(loaded).percentile_ms(percent), Unit::Milliseconds);
+        row.floor(of(idle).percentile_ms(percent), "unloaded")
+    };
+    report.row(row("accepted", |times| &times.accepted));
+    let arrived = row("at the charger", |times| &times.arrived);
+    let ended = row("its result", |times| &times.ended);
+    for row in [arrived, ended] {
+        report.row(if percent == 99 {
+            row.bar(Bar::RatioAtMost(BAR))
+        } else {
+            row
+        });
+    }
+}
+
 /// Urgent commands at their steady rate.
-async fn times(platform: &mut Platform, urgent: &Chargers, journal: &Path) -> Result<Ways> {
-    Ways::of(platform.round(urgent, RATE, COMMANDS).await?, journal)
+async fn times(
+    platform: &mut Platform,
+    urgent: &Chargers,
+    journal: &Path,
+    witness: &Witness,
+) -> Result<Both> {
+    let commands = platform.round(urgent, RATE, COMMANDS).await?;
+    let slow = witness.slow_times();
+    let steady = commands
+        .iter()
+        .filter(|(sent, took)| !slow.touch(sent.begun_us, *took));
+    Ok(Both {
+        steady: Ways::of(steady, journal)?,
+        all: Ways::of(&commands, journal)?,
+    })
 }
 
 /// How many low commands a second the machine sustains, their acceptance included.
@@ -171,18 +217,22 @@ async fn sustained(rig: &mut Rig, platform: &mut Platform) -> Result<f64> {
     platform
         .pile_up(&low_chargers(prefix), SUSTAINED, ABREAST)
         .await?;
-    while platform.results() < before + SUSTAINED as usize {
-        if begun.elapsed() > PATIENCE {
-            bail!(
-                "{} of {SUSTAINED} low commands ended in time",
-                platform.results() - before
-            );
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
+    until_results(platform, before + SUSTAINED as usize).await?;
     let rate = f64::from(SUSTAINED) / begun.elapsed().as_secs_f64();
     rig.disconnect().await?;
     Ok(rate)
+}
+
+/// Waits until so many results were read in all.
+async fn until_results(platform: &Platform, wanted: usize) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while platform.results() < wanted {
+        if Instant::now() > deadline {
+            bail!("{} of {wanted} commands ended in time", platform.results());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 fn low_chargers(prefix: String) -> Chargers {
