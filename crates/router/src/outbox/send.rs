@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use bus::SendError;
+use bus::{Message, SendError};
 use bytes::Bytes;
 use domain::command::{Lane, Priority};
 use domain::ids::ChargePointId;
@@ -12,7 +12,8 @@ use futures_util::future::join_all;
 use prost::Message as _;
 use wire::map::record;
 
-use super::{Outlet, records};
+use super::Outlet;
+use super::records::{self, Kind};
 use crate::account;
 use crate::dispatcher::shard_message;
 use crate::metrics::{self, NOTES, OUTBOX, OUTBOX_POISON};
@@ -45,35 +46,45 @@ async fn of_one_charger<O: Outlet>(outlet: &O, entries: Vec<(u64, OutboxEntry)>)
     gone
 }
 
-/// Sends all records of an entry; true if it may be removed.
+/// Sends all records of an entry, which go to different topics and wait for none of each other; true if it may be removed.
 async fn send_entry<O: Outlet>(outlet: &O, entry: &OutboxEntry) -> bool {
     let headers = outlet.headers(entry.command.request.id);
-    let priority = entry.command.request.priority;
-    for (kind, message) in records::of(entry) {
-        let mut sent = outlet.produce(message.headers(headers.clone()), priority).await;
-        if matches!(sent, Err(SendError::TooLarge { .. })) {
-            // The outcome matters more than the texts that it carries: those can be read by the command's id.
-            sent = match records::without_texts(entry, kind) {
-                Some(short) => outlet.produce(short.headers(headers.clone()), priority).await,
-                None => sent,
-            };
-        }
-        match sent {
-            Ok(()) => ::metrics::counter!(OUTBOX, "kind" => kind.name()).increment(1),
-            Err(error @ SendError::TooLarge { .. }) => {
-                ::metrics::counter!(OUTBOX_POISON).increment(1);
-                let command = entry.command.request.id;
-                tracing::error!(%command, %error, "Kafka will never take this record; it is dropped");
-            }
-            Err(error) => {
-                tracing::debug!(command = %entry.command.request.id, %error, "an outbox entry stays");
-                return false;
-            }
-        }
+    let records = records::of(entry).into_iter();
+    let all =
+        records.map(|(kind, message)| send_record(outlet, entry, kind, message.headers(headers.clone())));
+    let sent = join_all(all).await;
+    if sent.contains(&false) {
+        return false;
     }
     if let OutboxKind::Ended { dead_letter } = entry.kind {
         metrics::ended(&entry.command);
         account::published(&entry.command, dead_letter);
+    }
+    true
+}
+
+/// Sends one of them; true if it needs not be sent again.
+async fn send_record<O: Outlet>(outlet: &O, entry: &OutboxEntry, kind: Kind, message: Message) -> bool {
+    let command = entry.command.request.id;
+    let (priority, headers) = (entry.command.request.priority, message.headers.clone());
+    let mut sent = outlet.produce(message, priority).await;
+    if matches!(sent, Err(SendError::TooLarge { .. })) {
+        // The outcome matters more than the texts that it carries: those can be read by the command's id.
+        sent = match records::without_texts(entry, kind) {
+            Some(short) => outlet.produce(short.headers(headers), priority).await,
+            None => sent,
+        };
+    }
+    match sent {
+        Ok(()) => ::metrics::counter!(OUTBOX, "kind" => kind.name()).increment(1),
+        Err(error @ SendError::TooLarge { .. }) => {
+            ::metrics::counter!(OUTBOX_POISON).increment(1);
+            tracing::error!(%command, %error, "Kafka will never take this record; it is dropped");
+        }
+        Err(error) => {
+            tracing::debug!(%command, %error, "an outbox entry stays");
+            return false;
+        }
     }
     true
 }

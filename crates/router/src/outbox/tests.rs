@@ -8,7 +8,7 @@ use bus::{Message, SendError};
 use domain::command::{Command, Deadline, Priority, Progress, RedeliveryClass, Request, Status};
 use domain::ids::{Incarnation, Micros, PodId};
 use domain::slot::{EventInput, OutboxEntry, OutboxKind};
-use domain::topics::COMMAND_RESULTS;
+use domain::topics::{COMMAND_RESULTS, DEAD_LETTERS};
 use prost::Message as _;
 use wire::gateway::record::v1::CommandResult;
 
@@ -105,7 +105,8 @@ impl Ports for World {
     }
 
     async fn produce(&self, message: Message, _priority: Priority) -> Result<(), SendError> {
-        assert_eq!(&*message.topic, COMMAND_RESULTS);
+        let is_result = &*message.topic == COMMAND_RESULTS;
+        assert!(is_result || &*message.topic == DEAD_LETTERS);
         let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(now, Ordering::SeqCst);
         let up = self.kafka.load(Ordering::SeqCst);
@@ -120,9 +121,11 @@ impl Ports for World {
             let topic = message.topic;
             return Err(SendError::TimedOut { topic });
         }
-        let result = CommandResult::decode(message.payload).unwrap();
-        let told = (result.charge_point_id, result.sequence);
-        self.produced.lock().unwrap().push(told);
+        if is_result {
+            let result = CommandResult::decode(message.payload).unwrap();
+            let told = (result.charge_point_id, result.sequence);
+            self.produced.lock().unwrap().push(told);
+        }
         Ok(())
     }
 
@@ -314,4 +317,16 @@ impl Outlet for Slow {
     fn headers(&self, id: CommandId) -> Headers {
         self.0.headers(id)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_of_an_entry_wait_for_none_of_each_other_and_it_stays_until_all_are_there() {
+    let world = World::new(Duration::from_secs(5));
+    let mut ended = entry(0, 0, 1);
+    ended.kind = OutboxKind::Ended { dead_letter: true };
+    let gone = send::entries(&*world, vec![(7, ended.clone())]).await;
+    assert_eq!(gone, [] as [u64; 0], "Kafka is away");
+    world.kafka.store(true, Ordering::SeqCst);
+    assert_eq!(send::entries(&*world, vec![(7, ended)]).await, [7]);
+    assert_eq!(world.most_in_flight.load(Ordering::SeqCst), 2);
 }
