@@ -15,8 +15,9 @@ use crate::supervise::Guarded;
 /// How often it looks.
 const EACH: Duration = Duration::from_secs(1);
 
-/// The longest look.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest look. One that takes long on a busy machine is a look all the same; ended early, it would have to begin
+/// anew on the same machine, and nobody would look at all.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Findings of these kinds contradict an invariant. A registration may be out of date, which its own timer ends.
 const CONTRADICTIONS: [&str; 6] = ["timer", "queue", "lane", "count", "listing", "retention"];
