@@ -15,10 +15,11 @@ use domain::slot::{ARRIVALS, FORGOTTEN_A_ROUND};
 const PRELUDE: &[&str] = &[
     include_str!("lua/lib.lua"),
     include_str!("lua/command.lua"),
+    include_str!("lua/device.lua"),
     include_str!("lua/change.lua"),
     include_str!("lua/claim.lua"),
-    include_str!("lua/reply.lua"),
     include_str!("lua/accept.lua"),
+    include_str!("lua/lease.lua"),
 ];
 
 /// Letters of one row.

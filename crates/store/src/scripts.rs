@@ -1,6 +1,6 @@
 //! The scripts: their texts, and the set rendered for one life of one Redis server.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use fred::util::sha1_hash;
@@ -97,10 +97,8 @@ impl Life {
         if let Some(found) = self.read().get(script.name) {
             return Arc::clone(found);
         }
-        let text = format!(
-            "-- {} in {}\n{}\n{}",
-            script.name, self.epoch, self.prelude, script.text
-        );
+        let prelude = needed(&self.prelude, script.text);
+        let text = format!("-- {} in {}\n{prelude}{}", script.name, self.epoch, script.text);
         let sha = sha1_hash(&text);
         let rendered = Arc::new(Rendered { text, sha });
         self.rendered
@@ -117,9 +115,73 @@ impl Life {
     }
 }
 
+/// What a script needs of the prelude: the definitions that it names, those that these name in turn, and what defines
+/// nothing. Redis runs the whole text at every call, and making a function that is not called costs as much as
+/// many a small script does.
+fn needed(prelude: &str, script: &str) -> String {
+    let pieces = pieces(prelude);
+    let mut kept = vec![false; pieces.len()];
+    let mut unread = vec![script];
+    while let Some(text) = unread.pop() {
+        let names: HashSet<&str> = words(text).collect();
+        for (piece, kept) in pieces.iter().zip(&mut kept) {
+            if !*kept && piece.name.is_none_or(|name| names.contains(name)) {
+                *kept = true;
+                unread.push(piece.text);
+            }
+        }
+    }
+    let kept = pieces.iter().zip(kept).filter(|(_, kept)| *kept);
+    kept.map(|(piece, _)| piece.text).collect()
+}
+
+/// A part of the prelude that is taken or left out as a whole: one definition, or a statement that defines nothing.
+struct Piece<'a> {
+    name: Option<&'a str>,
+    text: &'a str,
+}
+
+/// Every piece begins at the left margin; comments between pieces are none.
+fn pieces(prelude: &str) -> Vec<Piece<'_>> {
+    let begins = |line: &str| ["local ", "if ", "--"].iter().any(|s| line.starts_with(s));
+    let (mut pieces, mut rest) = (Vec::new(), prelude);
+    while !rest.is_empty() {
+        let mut end = rest.find('\n').map_or(rest.len(), |i| i + 1);
+        while end < rest.len() && !begins(&rest[end..]) {
+            end += rest[end..].find('\n').map_or(rest.len() - end, |i| i + 1);
+        }
+        let (text, behind) = rest.split_at(end);
+        rest = behind;
+        if begins(text) && !text.starts_with("--") {
+            pieces.push(Piece {
+                name: name(text),
+                text,
+            });
+        }
+    }
+    pieces
+}
+
+fn name(text: &str) -> Option<&str> {
+    let defined = text.strip_prefix("local ")?;
+    words(defined.strip_prefix("function ").unwrap_or(defined)).next()
+}
+
+/// The names outside of comments; what stands behind a single dot is a field.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.lines().filter_map(|line| line.split("--").next());
+    code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.'))
+        .flat_map(|path| path.split(".."))
+        .filter_map(|path| path.split('.').next())
+        .filter(|word| !word.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
+    use domain::settings::DeliverySettings;
+
     use super::*;
+    use crate::render::{self, Clock};
 
     #[test]
     fn every_script_says_what_it_takes_and_returns() {
@@ -142,5 +204,47 @@ mod tests {
             a.script(ACCEPT).sha,
             Life::new("a".into(), "".into()).script(ACCEPT).sha
         );
+    }
+
+    #[test]
+    fn a_script_gets_what_it_uses_and_no_more() {
+        let prelude = "-- About.\nlocal A = 1\nif A then\n  stop()\nend\n\n-- Why c.\nlocal function b()\n  \
+                       return 2 -- c\nend\nlocal function c()\n  return b()\nend\n";
+        let of = |script| needed(prelude, script);
+        let always = "local A = 1\nif A then\n  stop()\nend\n\n";
+        assert_eq!(of("return 1"), always);
+        let b = "local function b()\n  return 2 -- c\nend\n";
+        assert_eq!(of("return b()"), format!("{always}{b}"));
+        assert_eq!(of("-- Not b.\nreturn c()"), {
+            format!("{always}{b}local function c()\n  return b()\nend\n")
+        });
+    }
+
+    /// What is named before its definition would be a global, which there is none of.
+    #[test]
+    fn the_prelude_names_nothing_before_it_is_defined() {
+        let prelude = render::prelude(&DeliverySettings::default(), Clock::Redis);
+        let all = pieces(&prelude);
+        let mut ahead: HashSet<&str> = all.iter().filter_map(|p| p.name).collect();
+        assert_eq!(ahead.len(), all.iter().filter(|p| p.name.is_some()).count());
+        for piece in &all {
+            if let Some(name) = piece.name {
+                ahead.remove(name);
+            }
+            let early: Vec<&str> = words(piece.text).filter(|w| ahead.contains(w)).collect();
+            assert!(early.is_empty(), "{early:?} in {}", piece.text);
+        }
+    }
+
+    /// Draining and trimming are called as often as anything: what changes commands is not for them.
+    #[test]
+    fn what_touches_no_command_gets_nothing_of_commands() {
+        let prelude = render::prelude(&DeliverySettings::default(), Clock::Redis);
+        for script in [DRAIN, TRIM, CONFIRM_NOTE, RENEW_LEASE, GET_LEASE] {
+            let text = needed(&prelude, script.text);
+            for name in ["blank_command", "decide", "ROWS", "claim_lanes", "accept"] {
+                assert!(!words(&text).any(|w| w == name), "{}: {name}", script.name);
+            }
+        }
     }
 }

@@ -40,15 +40,14 @@ local function accept(first)
   end
 
   local d = device(cp)
-  if d.op >= MAX_OPEN then return answer('refused', 'queue', str(MAX_OPEN)) end
-  if redis.call('XLEN', key('out')) >= MAX_OUTBOX then return answer('refused', 'outbox', str(MAX_OUTBOX)) end
+  if d.op >= MAX_OPEN then return answer('refused', 'queue', MAX_OPEN) end
+  if redis.call('XLEN', key('out')) >= MAX_OUTBOX then return answer('refused', 'outbox', MAX_OUTBOX) end
 
   -- Nobody looked after timers while there were none; that is no stall.
   if redis.call('ZCARD', key('due')) == 0 then redis.call('HSET', key('m'), 'lr', str(NOW)) end
   local arrival = redis.call('HINCRBY', key('m'), 'a', 1)
-  local c = load_hash('c:' .. id, COMMAND, COMMAND_ZEROS)
+  local c = load_hash('c:' .. id, blank_command, save_command)
   c.id = id
-  c.mk = '-'
   c.re = 1
   c.accepted = true
   c.body = given(4)

@@ -23,7 +23,7 @@ while arg(i) do
     local claimed = claim_lanes(c.cp, false)
     put(verdict)
     put(c.gone and '' or c.st)
-    put(told(c, 'wb'))
+    put(OPEN[c.st] and c.wb or 0)
     put_claimed(claimed)
   else
     put('')

@@ -96,6 +96,6 @@ elseif d.con ~= '1' and listed then
   if found('listing', cp .. ' is listed as connected but is not') then redis.call('ZREM', key('conn'), cp) end
 end
 
-put(str(#findings / 2))
+put(#findings / 2)
 for i = 1, #findings do put(findings[i]) end
 return reply()

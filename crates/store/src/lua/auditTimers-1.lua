@@ -24,8 +24,8 @@ for i = 1, #timers, 2 do
   end
 end
 
-put(str(#timers / 2))
-put(str(overdue))
-put(str(#findings / 2))
+put(#timers / 2)
+put(overdue)
+put(#findings / 2)
 for i = 1, #findings do put(findings[i]) end
 return reply()

@@ -7,16 +7,12 @@ local function put_note(cp, name, pod, incarnation, kind, a, b)
   wants_drain = true
 end
 
-local function publish(c)
-  redis.call('PUBLISH', key('ch'), c.id .. ' ' .. str(c.re) .. ' ' .. str(c.out or 0))
-end
-
 local function push_outbox(kind, answer, c)
   local number = redis.call('HINCRBY', key('m'), 'o', 1)
   -- The number is published with the change, so that whoever watches sees that a message was lost.
   c.out = number
   local dead = kind == 'dead'
-  local flat, entry = {}, {'XADD', key('out'), str(number) .. '-0', 'k', kind, 'a', answer, 'h',
+  local flat, entry = {}, {'XADD', key('out'), number .. '-0', 'k', kind, 'a', answer, 'h',
     dead and attempts(c) or '', 'ov', device(c.cp).ov}
   pack(flat, c, dead)
   entry[#entry + 1] = 'id'
@@ -33,11 +29,6 @@ end
 
 local function lane_of(c)
   return c.pr == '3' and 'lu' or 'ln'
-end
-
-local function next_due(c)
-  if c.ti > 0 and c.mk == '-' then return math.min(c.ti, c.dl) end
-  return c.ti > 0 and c.ti or c.dl
 end
 
 local function backoff(n)

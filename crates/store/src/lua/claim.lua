@@ -62,6 +62,6 @@ local function claim_lanes(cp, force)
 end
 
 local function put_claimed(claimed)
-  put(str(claimed.count))
+  put(claimed.count)
   for i = 1, #claimed do put(claimed[i]) end
 end

@@ -1,4 +1,4 @@
--- Commands and devices: how they lie in Redis and how they are told.
+-- Commands: how they lie in Redis and how they are told.
 --
 -- An open command is a hash, with its payload and its former attempts in keys beside it. An ended one is a single
 -- packed string: a hash for each command that is merely kept would cost three times as much.
@@ -6,16 +6,12 @@
 -- A field's short name is its name in Redis; this order is the order in replies and in the outbox.
 local COMMAND = {'cp', 'ac', 'py', 'pr', 'cl', 'ma', 'at', 'ik', 'ro', 'cr', 'dl', 'sc', 'ep',
   'st', 'n', 'mi', 'di', 'rp', 'ri', 'rv', 'no', 'wb', 'ti', 'mk', 'wr', 're', 'rs', 'pw', 'an', 'en', 'rq'}
--- What a field is when it is absent: 'n' the number 0, 't' the text '0', otherwise the empty text.
-local COMMAND_ZEROS = {pr = 't', ma = 'n', at = 'n', cr = 't', dl = 'n', sc = 'n', n = 'n', mi = 'n', di = 'n',
-  ri = 't', rv = 'n', no = 't', wb = 'n', ti = 'n', wr = 'n', re = 'n', pw = 't', en = 'n', rq = 'n'}
--- What is kept of an ended command, in this order; behind it, of a dead letter, what a replay needs, the former
--- attempts, and by which command it was replayed.
-local ENDED = {'cp', 'ac', 'pr', 'cl', 'ro', 'cr', 'dl', 'st', 'n', 'rp', 'ri', 'rv', 're', 'rs', 'pw', 'an', 'en', 'rq'}
-local KEPT = {}
-for i = 1, #ENDED do KEPT[ENDED[i]] = true end
--- Times after the acceptance are kept as distances from it, which take less space.
-local DISTANCE = {dl = true, en = true}
+
+local function blank_command()
+  return {cp = '', ac = '', py = '', pr = '0', cl = '', ma = 0, at = 0, ik = '', ro = '', cr = '0', dl = 0, sc = 0,
+    ep = '', st = '', n = 0, mi = 0, di = 0, rp = '', ri = '0', rv = 0, no = '0', wb = 0, ti = 0, mk = '-', wr = 0,
+    re = 0, rs = '', pw = '0', an = '', en = 0, rq = 0}
+end
 
 local function is_dead(c)
   return c.st == 'F' or c.st == 'E'
@@ -41,13 +37,13 @@ local function remember(c, outcome)
   c.remembers = true
 end
 
+-- What is kept of an ended command, in this order; behind it, of a dead letter, what a replay needs, the former
+-- attempts, and by which command it was replayed. Times after the acceptance are kept as distances from it, which
+-- take less space.
 local function pack_ended(c)
-  local values = {}
-  for i = 1, #ENDED do
-    local f = ENDED[i]
-    values[i] = COMMAND_ZEROS[f] and tonumber(c[f]) or c[f]
-    if DISTANCE[f] then values[i] = values[i] - tonumber(c.cr) end
-  end
+  local accepted = tonumber(c.cr)
+  local values = {c.cp, c.ac, tonumber(c.pr), c.cl, c.ro, accepted, c.dl - accepted, c.st, c.n, c.rp,
+    tonumber(c.ri), c.rv, c.re, c.rs, tonumber(c.pw), c.an, c.en - accepted, c.rq}
   if is_dead(c) then
     for _, value in ipairs({payload(c), c.ma, c.at, attempts(c), c.replayed or ''}) do values[#values + 1] = value end
   end
@@ -55,20 +51,51 @@ local function pack_ended(c)
 end
 
 local function unpack_ended(c, packed)
-  local values = cmsgpack.unpack(packed)
-  for i = 1, #ENDED do
-    local f = ENDED[i]
-    c[f] = COMMAND_ZEROS[f] == 't' and str(values[i]) or values[i]
-    if DISTANCE[f] then c[f] = values[i] + tonumber(c.cr) end
+  local v = cmsgpack.unpack(packed)
+  local accepted = v[6]
+  c.cp, c.ac, c.pr, c.cl, c.ro, c.cr = v[1], v[2], v[3], v[4], v[5], accepted
+  c.dl, c.st, c.n, c.rp, c.ri, c.rv = v[7] + accepted, v[8], v[9], v[10], v[11], v[12]
+  c.re, c.rs, c.pw, c.an, c.en, c.rq = v[13], v[14], v[15], v[16], v[17] + accepted, v[18]
+  c.body, c.ma, c.at, c.history, c.replayed = v[19] or '', v[20] or 0, v[21] or 0, v[22] or '', v[23] or ''
+end
+
+local function next_due(c)
+  if c.ti > 0 and c.mk == '-' then return math.min(c.ti, c.dl) end
+  return c.ti > 0 and c.ti or c.dl
+end
+
+local function publish(c)
+  redis.call('PUBLISH', key('ch'), c.id .. ' ' .. c.re .. ' ' .. (c.out or 0))
+end
+
+-- Only the end of a command sets a time to live.
+local function store_ended(c)
+  local retention = is_dead(c) and DEAD_RETENTION_US or RETENTION_US
+  -- A dead letter may have been pushed out in the very script in which it ended.
+  if not c.gone then
+    redis.call('SET', key('e:' .. c.id), pack_ended(c), 'PX', str(math.ceil(retention / 1000)))
   end
-  local dead = #ENDED
-  c.body, c.ma, c.at = values[dead + 1] or '', values[dead + 2] or 0, values[dead + 3] or 0
-  c.history, c.replayed = values[dead + 4] or '', values[dead + 5] or ''
+  redis.call('DEL', c.key, key('p:' .. c.id), key('h:' .. c.id))
+  if c.ik ~= '' then
+    redis.call('PEXPIRE', key('k:' .. c.cp .. ':' .. c.ik), str(math.ceil(KEY_RETENTION_US / 1000)))
+  end
+  redis.call('ZREM', key('due'), c.id)
+end
+
+local function save_command(c)
+  if c.just_ended then
+    store_ended(c)
+  else
+    write_fields(c)
+    if c.remembers then redis.call('SET', key('h:' .. c.id), c.history) end
+    redis.call('ZADD', key('due'), str(next_due(c)), c.id)
+  end
+  if c.dirty.re or c.accepted then publish(c) end
 end
 
 -- Nil if there is no such command.
 local function command(id)
-  local c = load_hash('c:' .. id, COMMAND, COMMAND_ZEROS)
+  local c = load_hash('c:' .. id, blank_command, save_command)
   c.id = id
   if c.gone then return nil end
   if c.st == '' then
@@ -76,24 +103,26 @@ local function command(id)
     if not packed then return nil end
     unpack_ended(c, packed)
   end
-  if c.mk == '' then c.mk = '-' end
   -- The first revision is not stored, which keeps many a hash in a smaller block.
   if c.re == 0 then c.re = 1 end
   return c
 end
 
 -- Of an ended command only what is kept is told, whether it ended just now or before.
-local function told(c, f)
-  if OPEN[c.st] or KEPT[f] or (is_dead(c) and (f == 'ma' or f == 'at')) then return plain(c[f]) end
-  if f == 'mk' then return '-' end
-  return COMMAND_ZEROS[f] and '0' or ''
+local function told_instead(c)
+  if OPEN[c.st] then return {} end
+  local told = {ik = '', sc = 0, ep = '', mi = 0, di = 0, no = '0', wb = 0, ti = 0, mk = '-', wr = 0}
+  if not is_dead(c) then told.ma, told.at = 0, 0 end
+  return told
 end
 
 local function pack(out, c, with_payload)
-  out[#out + 1] = c.id
+  local instead, n = told_instead(c), #out + 1
+  instead.py = with_payload and payload(c) or ''
+  out[n] = c.id
   for i = 1, #COMMAND do
     local f = COMMAND[i]
-    out[#out + 1] = f == 'py' and (with_payload and payload(c) or '') or told(c, f)
+    out[n + i] = instead[f] or c[f]
   end
 end
 
@@ -137,34 +166,4 @@ local function put_dead_letter(out, c)
   pack(out, c, true)
   out[#out + 1] = attempts(c)
   out[#out + 1] = c.replayed or ''
-end
-
--- Devices.
-local DEVICE = {'pod', 'inc', 'ver', 'seq', 'fv', 'con', 'exp', 'reg', 'ov', 'ln', 'lu', 'op', 'rs', 'sk'}
-local DEVICE_ZEROS = {inc = 't', ver = 'n', seq = 'n', fv = 'n', con = 't', exp = 'n', reg = 'n', op = 'n', rs = 'n',
-  sk = 'n'}
-
-local function device(cp)
-  local d = load_hash('d:' .. cp, DEVICE, DEVICE_ZEROS)
-  d.id = cp
-  return d
-end
-
-local function has_route(d)
-  return d.con == '1' and d.exp > NOW
-end
-
-local function put_device(d)
-  put(d.id)
-  for i = 1, #DEVICE do put(plain(d[DEVICE[i]])) end
-end
-
--- Leaves a tombstone that keeps the version, if this connection is still the current one.
-local function tombstone(cp, incarnation, version)
-  local d = device(cp)
-  if d.con ~= '1' or d.inc ~= incarnation or str(d.ver) ~= version then return false end
-  set(d, 'con', '0')
-  set(d, 'exp', 0)
-  redis.call('ZREM', key('conn'), cp)
-  return true
 end

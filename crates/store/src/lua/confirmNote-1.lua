@@ -3,6 +3,6 @@
 -- ARGV  member of the notes
 -- Output  '1' if there was one
 
-put(str(redis.call('HDEL', key('notes'), arg(1))))
+put(redis.call('HDEL', key('notes'), arg(1)))
 redis.call('ZREM', key('nq'), arg(1))
 return reply()

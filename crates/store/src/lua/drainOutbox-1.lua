@@ -18,19 +18,19 @@ redis.call('DEL', key('drain'))
 put('1')
 
 local entries = redis.call('XRANGE', key('out'), '(' .. arg(4) .. '-0', '+', 'COUNT', limit)
-put(str(#entries))
+put(#entries)
 for _, entry in ipairs(entries) do
   put(string.match(entry[1], '^%d+'))
   for i = 2, #entry[2], 2 do put(entry[2][i]) end
 end
 
 local due = redis.call('ZRANGEBYSCORE', key('nq'), '-inf', str(NOW), 'LIMIT', 0, limit)
-put(str(#due))
+put(#due)
 for _, member in ipairs(due) do
   local packed = redis.call('HGET', key('notes'), member) or ''
   put(string.match(member, '^[^\n]*'))
   for part in string.gmatch(packed, '[^\n]+') do put(part) end
-  put(str(NOW + NOTE_RESEND_US))
+  put(NOW + NOTE_RESEND_US)
   redis.call('ZADD', key('nq'), str(NOW + NOTE_RESEND_US), member)
 end
 -- The lease lasts while something is on its way: who finds nothing takes none, and who reads behind what it found before

@@ -13,16 +13,16 @@ local function each(kind, list)
   for _, name in ipairs(all) do
     if string.sub(name, 1, #start) == start then names[#names + 1] = name end
   end
-  put(str(#names))
+  put(#names)
   for _, name in ipairs(names) do list(string.sub(name, #start + 1), name) end
 end
 
 local function scored(name)
   local flat = redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')
-  put(str(#flat / 2))
+  put(#flat / 2)
   for i = 1, #flat, 2 do
     put(flat[i])
-    put(str(tonumber(flat[i + 1])))
+    put(tonumber(flat[i + 1]))
   end
 end
 
@@ -34,7 +34,7 @@ for _, kind in ipairs({'c:', 'e:'}) do
     if string.sub(name, 1, #start) == start then ids[#ids + 1] = string.sub(name, #start + 1) end
   end
 end
-put(str(#ids))
+put(#ids)
 for _, id in ipairs(ids) do pack(OUT, command(id), true) end
 each('q', function(cp, name)
   put(cp)
@@ -49,19 +49,19 @@ each('k', function(rest, name)
   put(#content == 16 and hex(content) or content)
 end)
 local entries = redis.call('XRANGE', key('out'), '-', '+')
-put(str(#entries))
+put(#entries)
 for _, entry in ipairs(entries) do
   put(string.match(entry[1], '^%d+'))
   for i = 2, #entry[2], 2 do put(entry[2][i]) end
 end
 local notes = redis.call('HGETALL', key('notes'))
-put(str(#notes / 2))
+put(#notes / 2)
 for i = 1, #notes, 2 do
   put(string.match(notes[i], '^[^\n]*'))
   for part in string.gmatch(notes[i + 1], '[^\n]+') do put(part) end
-  put(str(tonumber(redis.call('ZSCORE', key('nq'), notes[i]))))
+  put(tonumber(redis.call('ZSCORE', key('nq'), notes[i])))
 end
-put(str(#ids))
+put(#ids)
 for _, id in ipairs(ids) do
   put(id)
   put(attempts(command(id)))
@@ -69,15 +69,15 @@ end
 for _, id in ipairs(ids) do
   if is_dead(command(id)) then dead[#dead + 1] = id end
 end
-put(str(#dead))
+put(#dead)
 for _, id in ipairs(dead) do
   put(id)
-  put(str(tonumber(redis.call('ZSCORE', key('dl'), id) or 0)))
+  put(tonumber(redis.call('ZSCORE', key('dl'), id) or 0))
   put(command(id).replayed or '')
 end
-put(str(redis.call('ZCARD', key('dl'))))
+put(redis.call('ZCARD', key('dl')))
 local members = redis.call('ZRANGE', key('all'), 0, -1)
-put(str(#members))
+put(#members)
 for _, member in ipairs(members) do
   local cp, id = listed(member)
   put(cp)
@@ -89,7 +89,7 @@ local expiring = {}
 for _, name in ipairs(all) do
   if redis.call('PTTL', name) >= 0 then expiring[#expiring + 1] = string.sub(name, #BASE + 2) end
 end
-put(str(#expiring))
+put(#expiring)
 for _, name in ipairs(expiring) do put(name) end
 if arg(1) == '1' then
   for _, name in ipairs(all) do redis.call('DEL', name) end

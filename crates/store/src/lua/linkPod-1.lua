@@ -7,7 +7,7 @@ local l = lease(arg(1))
 local known = l.inc > 0
 set(l, 'link', l.link + 1)
 if known and str(l.inc) == arg(2) then set(l, 'sus', '0') end
-put(str(l.link))
+put(l.link)
 put(known and '1' or '0')
 if known then put_lease(l) end
 return reply()

@@ -12,6 +12,6 @@ while #chargers < limit do
   after = listed(member)
   chargers[#chargers + 1] = after
 end
-put(str(#chargers))
+put(#chargers)
 for _, cp in ipairs(chargers) do put(cp) end
 return reply()

@@ -28,7 +28,7 @@ for i, member in ipairs(members) do
   last = (i < #members or #members == LOOKED_AT) and cp .. ':' .. id or ''
   if count >= most then break end
 end
-put(str(count))
+put(count)
 for i = 1, #found do put(found[i]) end
 put(last)
 return reply()

@@ -17,7 +17,7 @@ for i = 1, #page, 2 do
   last = (i + 1 < #page or #page == 2 * LOOKED_AT) and str(tonumber(page[i + 1])) .. ':' .. page[i] or ''
   if #found >= most then break end
 end
-put(str(#found))
+put(#found)
 for _, d in ipairs(found) do put_device(d) end
 put(last)
 return reply()

@@ -61,7 +61,7 @@ while looked < LOOKED_AT and count < most do
   end
   offset = offset + #candidates
 end
-put(str(count))
+put(count)
 for i = 1, #found do put(found[i]) end
 put(last)
 return reply()

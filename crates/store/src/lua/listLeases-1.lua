@@ -4,6 +4,6 @@
 -- Output  leases
 
 local pods = redis.call('ZRANGE', key('index'), 0, -1)
-put(str(#pods))
+put(#pods)
 for _, pod in ipairs(pods) do put_lease(lease(pod)) end
 return reply()

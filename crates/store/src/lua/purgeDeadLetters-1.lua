@@ -13,6 +13,6 @@ while arg(i) do
   end
   i = i + 1
 end
-put(str(#purged))
+put(#purged)
 for _, id in ipairs(purged) do put(id) end
 return reply()

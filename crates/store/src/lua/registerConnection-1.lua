@@ -10,7 +10,7 @@ local same_edge = d.pod == pod and d.inc == incarnation
 
 if same_edge and sequence == d.seq and d.con == '1' then
   put('registered')
-  put(str(d.ver))
+  put(d.ver)
   put('0')
   put('0')
   return reply()
@@ -46,7 +46,7 @@ for _, lane in ipairs({'lu', 'ln'}) do
 end
 local claimed = claim_lanes(cp, true)
 put('registered')
-put(str(version))
+put(version)
 put(kicked and '1' or '0')
 put_claimed(claimed)
 return reply()

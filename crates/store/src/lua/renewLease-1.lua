@@ -22,7 +22,7 @@ else
   end
   set_lease_end(l, NOW + POD_LEASE_US)
   put('renewed')
-  put(str(l.exp))
+  put(l.exp)
   put(late and '1' or '0')
 end
 return reply()

@@ -58,14 +58,14 @@ for _, member in ipairs(swept) do
   if redis.call('EXISTS', key('c:' .. id), key('e:' .. id)) == 0 then redis.call('ZREM', key('all'), member) end
 end
 
-put(str(#handled))
+put(#handled)
 for _, id in ipairs(handled) do put(id) end
 put_claimed(claims)
 local answer = reply()
-put(str(redis.call('XLEN', key('out'))))
-put(str(redis.call('HLEN', key('notes'))))
+put(redis.call('XLEN', key('out')))
+put(redis.call('HLEN', key('notes')))
 local head_of_due = redis.call('ZRANGE', key('due'), 0, 0, 'WITHSCORES')
-put(head_of_due[2] and str(tonumber(head_of_due[2])) or '')
+put(head_of_due[2] and tonumber(head_of_due[2]) or '')
 put(redis.call('HGET', key('m'), 'o') or '0')
 local cp, id = '', ''
 if #swept == SWEPT_A_ROUND then cp, id = listed(swept[#swept]) end

@@ -31,7 +31,7 @@ if not (repeated and late) then
   set_lease_end(l, NOW + POD_LEASE_US)
 end
 put('taken')
-put(str(l.inc))
-put(str(l.exp))
+put(l.inc)
+put(l.exp)
 put(l.topic == arg(4) and l.np == arg(5) and l.up == arg(6) and '1' or '0')
 return reply()

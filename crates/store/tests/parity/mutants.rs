@@ -48,7 +48,7 @@ const MUTANTS: &[(&str, &str)] = &[
         "if event.kind == 'answer' and c.st ~= 'A' and event.answer ~= '' then",
         "if false then",
     ),
-    ("return string.format('%.0f', n)", "return tostring(n)"),
+    ("return string.format('%d', n)", "return tostring(n)"),
     ("if NOW > tonumber(ARGV[1]) then", "if false then"),
     ("local STALL_US = 2000000", "local STALL_US = 20000000"),
     ("local ROUND_NOTED_US = 500000", "local ROUND_NOTED_US = 0"),
@@ -66,8 +66,11 @@ const MUTANTS: &[(&str, &str)] = &[
     ("if surplus > 0 then", "if false then"),
     ("if is_dead(c) then list_dead_letter(c) end", ""),
     ("if c.gone then return nil end", ""),
-    ("if OPEN[c.st] or KEPT[f] or", "if true or"),
-    ("if DISTANCE[f] then c[f] = values[i] + tonumber(c.cr) end", ""),
+    ("if OPEN[c.st] then return {} end", "if true then return {} end"),
+    (
+        "c.dl, c.st, c.n, c.rp, c.ri, c.rv = v[7] + accepted,",
+        "c.dl, c.st, c.n, c.rp, c.ri, c.rv = v[7],",
+    ),
     ("redis.call('ZADD', key('all'), 0, listing(c))", ""),
     ("redis.call('ZREM', key('all'), listing(c))", ""),
 ];
