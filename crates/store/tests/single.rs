@@ -303,3 +303,33 @@ async fn a_number_with_more_digits_than_a_double_prints_survives() -> Result<()>
     store.close().await;
     Ok(())
 }
+
+/// During an upgrade the outbox holds entries of the release before, which wrote a field for each value.
+#[tokio::test]
+async fn an_outbox_entry_of_the_former_release_leaves_as_well() -> Result<()> {
+    const AS_BEFORE: &str = "local entry = redis.call('XRANGE', KEYS[1], '-', '+')[1]
+        local call = {'XADD', KEYS[1], '2-0'}
+        for i, value in ipairs(cmsgpack.unpack(entry[2][2])) do
+          call[2 * i + 2], call[2 * i + 3] = 'field', value
+        end
+        redis.call('XDEL', KEYS[1], entry[1])
+        return redis.call(unpack(call))";
+    let redis = Redis::start(Keeps::Always, &[])?;
+    let config = config(redis.url(), Durability::Fsync);
+    let store = Store::connect(config.clone(), DeliverySettings::default()).await?;
+    let charge_point = samples::charge_point("CP-1");
+    let slot = store.slot_of(&charge_point);
+    let id = suite::accept(&store, &charge_point).await?;
+    let command = store.get_command(id).await?.value.context("gone")?;
+    let cancel = samples::event(&command, domain::delivery::EventKind::Cancel);
+    store.apply_events(slot, &[cancel]).await?;
+    let now = store.drain(slot, "a", 10, 0).await?.value.entries;
+    let key = format!("{}:{{s{}}}:out", config.prefix, slot.0);
+    assert_eq!(redis.cli(&["EVAL", AS_BEFORE, "1", &key])?.trim(), "2-0");
+    let before = store.drain(slot, "a", 10, 0).await?.value.entries;
+    assert_eq!((now.len(), now[0].0, before[0].0), (1, 1, 2));
+    assert_eq!(before[0].1, now[0].1);
+    assert!(!store.trim(slot, "a", &[2], &[]).await?.value, "nothing is left");
+    store.close().await;
+    Ok(())
+}

@@ -19,10 +19,7 @@ put('1')
 
 local entries = redis.call('XRANGE', key('out'), '(' .. arg(4) .. '-0', '+', 'COUNT', limit)
 put(#entries)
-for _, entry in ipairs(entries) do
-  put(string.match(entry[1], '^%d+'))
-  for i = 2, #entry[2], 2 do put(entry[2][i]) end
-end
+for _, entry in ipairs(entries) do put_entry(entry) end
 
 local due = redis.call('ZRANGEBYSCORE', key('nq'), '-inf', str(NOW), 'LIMIT', 0, limit)
 put(#due)

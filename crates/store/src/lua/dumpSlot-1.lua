@@ -50,10 +50,7 @@ each('k', function(rest, name)
 end)
 local entries = redis.call('XRANGE', key('out'), '-', '+')
 put(#entries)
-for _, entry in ipairs(entries) do
-  put(string.match(entry[1], '^%d+'))
-  for i = 2, #entry[2], 2 do put(entry[2][i]) end
-end
+for _, entry in ipairs(entries) do put_entry(entry) end
 local notes = redis.call('HGETALL', key('notes'))
 put(#notes / 2)
 for i = 1, #notes, 2 do

@@ -107,6 +107,19 @@ local function set(o, field, value)
   end
 end
 
+-- The number of an outbox entry and its values: kind, answer, attempts, OCPP version, command. Entries of a release
+-- before this one have a field for each value.
+local function put_entry(entry)
+  local fields = entry[2]
+  put(string.match(entry[1], '^%d+'))
+  if #fields > 2 then
+    for i = 2, #fields, 2 do put(fields[i]) end
+  else
+    local values, n = cmsgpack.unpack(fields[2]), #OUT
+    for i = 1, #values do OUT[n + i] = values[i] end
+  end
+end
+
 local function reply()
   for i = 1, #order do
     local o = order[i]
