@@ -5,7 +5,12 @@
 -- Output  '1' if entries are left
 
 local holder, count = arg(1), tonumber(arg(2))
-for i = 1, count do redis.call('XDEL', key('out'), arg(2 + i) .. '-0') end
+-- Many in one call, but no more than Lua's stack surely holds.
+for first = 1, count, 1000 do
+  local call = {'XDEL', key('out')}
+  for i = first, math.min(first + 999, count) do call[#call + 1] = arg(2 + i) .. '-0' end
+  redis.call(unpack(call))
+end
 if redis.call('HGET', key('drain'), 'holder') == holder then redis.call('DEL', key('drain')) end
 local i = count + 3
 while arg(i) do
