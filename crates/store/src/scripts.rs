@@ -97,8 +97,8 @@ impl Life {
         if let Some(found) = self.read().get(script.name) {
             return Arc::clone(found);
         }
-        let prelude = needed(&self.prelude, script.text);
-        let text = format!("-- {} in {}\n{prelude}{}", script.name, self.epoch, script.text);
+        let whole = with_prelude(&self.prelude, script.text);
+        let text = format!("-- {} in {}\n{whole}", script.name, self.epoch);
         let sha = sha1_hash(&text);
         let rendered = Arc::new(Rendered { text, sha });
         self.rendered
@@ -115,11 +115,27 @@ impl Life {
     }
 }
 
+/// A script behind what it needs of the prelude, with numbers where their names stood: a function that names a local
+/// of the script looks for it whenever it is made.
+fn with_prelude(prelude: &str, script: &str) -> String {
+    let pieces = pieces(prelude);
+    let numbers: HashMap<&str, &str> = pieces.iter().filter_map(Piece::number).collect();
+    let named = needed(&pieces, script) + script;
+    let (mut text, mut rest) = (String::with_capacity(named.len()), named.as_str());
+    while let Some(start) = rest.find(is_of_name) {
+        let (before, from) = rest.split_at(start);
+        let (name, behind) = from.split_at(from.find(|c| !is_of_name(c)).unwrap_or(from.len()));
+        text.push_str(before);
+        text.push_str(numbers.get(name).copied().unwrap_or(name));
+        rest = behind;
+    }
+    text + rest
+}
+
 /// What a script needs of the prelude: the definitions that it names, those that these name in turn, and what defines
 /// nothing. Redis runs the whole text at every call, and making a function that is not called costs as much as
 /// many a small script does.
-fn needed(prelude: &str, script: &str) -> String {
-    let pieces = pieces(prelude);
+fn needed(pieces: &[Piece<'_>], script: &str) -> String {
     let mut kept = vec![false; pieces.len()];
     let mut unread = vec![script];
     while let Some(text) = unread.pop() {
@@ -132,13 +148,25 @@ fn needed(prelude: &str, script: &str) -> String {
         }
     }
     let kept = pieces.iter().zip(kept).filter(|(_, kept)| *kept);
-    kept.map(|(piece, _)| piece.text).collect()
+    kept.filter(|(piece, _)| piece.number().is_none())
+        .map(|(piece, _)| piece.text)
+        .collect()
 }
 
 /// A part of the prelude that is taken or left out as a whole: one definition, or a statement that defines nothing.
 struct Piece<'a> {
     name: Option<&'a str>,
     text: &'a str,
+}
+
+impl<'a> Piece<'a> {
+    /// The name and the digits, if this defines a number that never changes.
+    fn number(&self) -> Option<(&'a str, &'a str)> {
+        let (name, value) = self.text.strip_prefix("local ")?.trim_end().split_once(" = ")?;
+        let constant = name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+        (constant && digits).then_some((name, value))
+    }
 }
 
 /// Every piece begins at the left margin; comments between pieces are none.
@@ -170,10 +198,14 @@ fn name(text: &str) -> Option<&str> {
 /// The names outside of comments; what stands behind a single dot is a field.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let code = text.lines().filter_map(|line| line.split("--").next());
-    code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.'))
+    code.flat_map(|line| line.split(|c| !is_of_name(c) && c != '.'))
         .flat_map(|path| path.split(".."))
         .filter_map(|path| path.split('.').next())
         .filter(|word| !word.is_empty())
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 #[cfg(test)]
@@ -210,14 +242,14 @@ mod tests {
     fn a_script_gets_what_it_uses_and_no_more() {
         let prelude = "-- About.\nlocal A = 1\nif A then\n  stop()\nend\n\n-- Why c.\nlocal function b()\n  \
                        return 2 -- c\nend\nlocal function c()\n  return b()\nend\n";
-        let of = |script| needed(prelude, script);
-        let always = "local A = 1\nif A then\n  stop()\nend\n\n";
-        assert_eq!(of("return 1"), always);
+        let of = |script| with_prelude(prelude, script);
+        let always = "if 1 then\n  stop()\nend\n\n";
+        assert_eq!(of("return A_A"), format!("{always}return A_A"));
+        assert_eq!(of("return x.b"), format!("{always}return x.b"));
         let b = "local function b()\n  return 2 -- c\nend\n";
-        assert_eq!(of("return b()"), format!("{always}{b}"));
-        assert_eq!(of("-- Not b.\nreturn c()"), {
-            format!("{always}{b}local function c()\n  return b()\nend\n")
-        });
+        assert_eq!(of("return b() .. A"), format!("{always}{b}return b() .. 1"));
+        let c = "local function c()\n  return b()\nend\n";
+        assert_eq!(of("return 1 ..c()"), format!("{always}{b}{c}return 1 ..c()"));
     }
 
     /// What is named before its definition would be a global, which there is none of.
@@ -241,7 +273,7 @@ mod tests {
     fn what_touches_no_command_gets_nothing_of_commands() {
         let prelude = render::prelude(&DeliverySettings::default(), Clock::Redis);
         for script in [DRAIN, TRIM, CONFIRM_NOTE, RENEW_LEASE, GET_LEASE] {
-            let text = needed(&prelude, script.text);
+            let text = with_prelude(&prelude, script.text);
             for name in ["blank_command", "decide", "ROWS", "claim_lanes", "accept"] {
                 assert!(!words(&text).any(|w| w == name), "{}: {name}", script.name);
             }
