@@ -131,6 +131,14 @@ impl BusConfig {
         })
     }
 
+    /// The problem of a record that would wait for others until it has timed out; librdkafka refuses that.
+    pub fn problem_with_linger(&self, linger: Duration) -> Option<(String, String)> {
+        (u128::from(self.message_timeout_ms) <= linger.as_millis()).then(|| {
+            let problem = format!("must exceed the linger of {} ms", linger.as_millis());
+            ("message_timeout_ms".to_owned(), problem)
+        })
+    }
+
     /// Bound of one metadata, offset or admin request.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)

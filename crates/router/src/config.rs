@@ -356,10 +356,13 @@ impl ServiceConfig for RouterConfig {
             problems.add(format!("kafka.{key}"), problem);
         }
         // A record may still be produced until its message timeout: never beyond the claim that it is for.
-        if let Some((key, problem)) = self
+        let late = self
             .kafka
-            .problem_with_dispatch_lease(self.delivery.dispatch_lease_ms)
-        {
+            .problem_with_dispatch_lease(self.delivery.dispatch_lease_ms);
+        let lingering = self
+            .kafka
+            .problem_with_linger(self.delivery.low_priority_produce_linger());
+        for (key, problem) in late.into_iter().chain(lingering) {
             problems.add(format!("kafka.{key}"), problem);
         }
         problems.range("topics.shards", self.topics.shards, 1..=10_000);

@@ -143,7 +143,7 @@ impl Step {
             Drained::Stuck
         });
         let outcome = match how {
-            Drained::Empty | Drained::More => "done",
+            Drained::Empty | Drained::More | Drained::Full => "done",
             Drained::Stuck => "stuck",
         };
         metrics::counter!(DRAINS, "outcome" => outcome).increment(1);
@@ -306,10 +306,11 @@ async fn send<O: Outlet>(
         return Ok(Drained::Empty);
     }
     let left = outlet.trim(slot, &Left { entries, notes, last }).await?;
-    Ok(match (stuck, left && last || full) {
+    Ok(match (stuck, full) {
         (true, _) => Drained::Stuck,
+        (false, true) => Drained::Full,
         // What is left while the other drain goes on is on its way with that one, as a rule.
-        (false, true) => Drained::More,
+        (false, false) if left && last => Drained::More,
         (false, false) => Drained::Empty,
     })
 }

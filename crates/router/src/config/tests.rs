@@ -45,6 +45,25 @@ fn a_record_may_not_outlive_the_claim_that_it_is_for() {
 }
 
 #[test]
+fn lingers_are_bounded_and_a_record_may_not_wait_for_others_until_it_has_timed_out() {
+    let errors = load(&[
+        "kafka.message_timeout_ms=100",
+        "delivery.low_priority_produce_linger_ms=100",
+    ])
+    .unwrap_err();
+    assert_eq!(errors.problems[0].key, "kafka.message_timeout_ms");
+    let errors = load(&["delivery.low_priority_linger_ms=1001"]).unwrap_err();
+    assert_eq!(errors.problems[0].key, "delivery.low_priority_linger_ms");
+    assert!(
+        load(&[
+            "delivery.low_priority_linger_ms=0",
+            "delivery.low_priority_produce_linger_ms=0"
+        ])
+        .is_ok()
+    );
+}
+
+#[test]
 fn an_action_can_be_given_another_class() {
     let config = load(&["delivery.redelivery.Reset=safe"]).unwrap();
     assert_eq!(config.delivery.class("Reset"), RedeliveryClass::Safe);

@@ -23,6 +23,8 @@ pub(super) enum Drained {
     Empty,
     /// There may be more.
     More,
+    /// As much left as one drain takes, so that there is more and nothing to wait for.
+    Full,
     /// Something could not leave.
     Stuck,
 }
@@ -127,7 +129,7 @@ impl UnderWay {
         };
         match how {
             Drained::Empty => {}
-            Drained::More => self.left = self.left.max(Some(haste)),
+            Drained::More | Drained::Full => self.left = self.left.max(Some(haste)),
             Drained::Stuck => self.stuck = true,
         }
     }
@@ -234,6 +236,9 @@ impl Plan {
             return false;
         };
         under_way.ended(which, how);
+        if how == Drained::Full {
+            turn.earliest = None;
+        }
         if under_way.first || under_way.second {
             return under_way.begin_second();
         }

@@ -37,8 +37,14 @@ pub(super) async fn entries<O: Outlet>(outlet: &O, entries: Vec<(u64, OutboxEntr
 
 async fn of_one_charger<O: Outlet>(outlet: &O, entries: Vec<(u64, OutboxEntry)>) -> Vec<u64> {
     let mut gone = Vec::new();
+    // The next of a charger waits for the report of the one before: what each waits for others would add up.
+    let alone = entries.len() == 1;
     for (number, entry) in entries {
-        if !send_entry(outlet, &entry).await {
+        let way = match entry.command.request.priority {
+            Priority::Low if !alone => Priority::Normal,
+            priority => priority,
+        };
+        if !send_entry(outlet, &entry, way).await {
             break;
         }
         gone.push(number);
@@ -47,11 +53,13 @@ async fn of_one_charger<O: Outlet>(outlet: &O, entries: Vec<(u64, OutboxEntry)>)
 }
 
 /// Sends all records of an entry, which go to different topics and wait for none of each other; true if it may be removed.
-async fn send_entry<O: Outlet>(outlet: &O, entry: &OutboxEntry) -> bool {
+async fn send_entry<O: Outlet>(outlet: &O, entry: &OutboxEntry, way: Priority) -> bool {
     let headers = outlet.headers(entry.command.request.id);
     let records = records::of(entry).into_iter();
-    let all =
-        records.map(|(kind, message)| send_record(outlet, entry, kind, message.headers(headers.clone())));
+    let all = records.map(|(kind, message)| {
+        let record = (kind, message.headers(headers.clone()));
+        send_record(outlet, entry, way, record)
+    });
     let sent = join_all(all).await;
     if sent.contains(&false) {
         return false;
@@ -64,14 +72,19 @@ async fn send_entry<O: Outlet>(outlet: &O, entry: &OutboxEntry) -> bool {
 }
 
 /// Sends one of them; true if it needs not be sent again.
-async fn send_record<O: Outlet>(outlet: &O, entry: &OutboxEntry, kind: Kind, message: Message) -> bool {
+async fn send_record<O: Outlet>(
+    outlet: &O,
+    entry: &OutboxEntry,
+    way: Priority,
+    (kind, message): (Kind, Message),
+) -> bool {
     let command = entry.command.request.id;
-    let (priority, headers) = (entry.command.request.priority, message.headers.clone());
-    let mut sent = outlet.produce(message, priority).await;
+    let headers = message.headers.clone();
+    let mut sent = outlet.produce(message, way).await;
     if matches!(sent, Err(SendError::TooLarge { .. })) {
         // The outcome matters more than the texts that it carries: those can be read by the command's id.
         sent = match records::without_texts(entry, kind) {
-            Some(short) => outlet.produce(short.headers(headers), priority).await,
+            Some(short) => outlet.produce(short.headers(headers), way).await,
             None => sent,
         };
     }

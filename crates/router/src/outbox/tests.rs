@@ -23,6 +23,8 @@ const SLOTS: u16 = 8;
 const FEW: usize = 4;
 const CHARGERS: u64 = 4;
 const RESULTS: u64 = 30;
+/// What a record of low priority waits for others.
+const LINGER: Duration = Duration::from_millis(50);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A store and a broker.
@@ -104,7 +106,10 @@ impl Ports for World {
         told.redis_now
     }
 
-    async fn produce(&self, message: Message, _priority: Priority) -> Result<(), SendError> {
+    async fn produce(&self, message: Message, priority: Priority) -> Result<(), SendError> {
+        if priority == Priority::Low {
+            tokio::time::sleep(LINGER).await;
+        }
         let is_result = &*message.topic == COMMAND_RESULTS;
         assert!(is_result || &*message.topic == DEAD_LETTERS);
         let now = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
@@ -329,4 +334,24 @@ async fn the_records_of_an_entry_wait_for_none_of_each_other_and_it_stays_until_
     world.kafka.store(true, Ordering::SeqCst);
     assert_eq!(send::entries(&*world, vec![(7, ended)]).await, [7]);
     assert_eq!(world.most_in_flight.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_results_of_a_charger_do_not_each_wait_for_others() {
+    let world = World::new(Duration::from_secs(5));
+    world.kafka.store(true, Ordering::SeqCst);
+    let low = |sequence| {
+        let mut low = entry(0, 0, sequence);
+        low.command.request.priority = Priority::Low;
+        (sequence, low)
+    };
+    let begun = Instant::now();
+    assert_eq!(send::entries(&*world, vec![low(1)]).await, [1]);
+    assert!(begun.elapsed() >= LINGER, "one alone does");
+    let begun = Instant::now();
+    assert_eq!(
+        send::entries(&*world, (2..102).map(low).collect()).await.len(),
+        100
+    );
+    assert!(begun.elapsed() < LINGER * 10);
 }

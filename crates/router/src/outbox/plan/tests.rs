@@ -158,4 +158,10 @@ fn what_is_patient_waits_for_more_after_a_drain_and_what_is_not_ends_that() {
     assert_eq!(begun(&mut plan, now + LINGER), [0]);
     plan.ended(first(0), Drained::Empty, now + LINGER, 0.0);
     assert_eq!(plan.next_end_of_wait(), None);
+    plan.ended(first(1), Drained::Full, now + LINGER, 0.0);
+    assert_eq!(
+        begun(&mut plan, now + LINGER),
+        [1],
+        "a full drain waits for nothing"
+    );
 }
