@@ -5,6 +5,7 @@
 //! are asked one after the other, whether the one before has answered or not: a script that comes meanwhile waits in
 //! Redis for one slot's round at most, and what is claimed comes spread over the second.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,9 @@ pub async fn run(engine: Arc<Engine>, token: CancellationToken) {
     let turns = turns(engine.store.all_slots().collect(), &mut rand::rng());
     let mut at = turns.iter().cycle();
     every(TURN, &token, "due", || {
-        round(Arc::clone(&engine), at.next().cloned().unwrap_or_default())
+        let slots = at.next().cloned().unwrap_or_default();
+        let engine = Arc::clone(&engine);
+        async move { turn(slots, |slot| slot_round(&engine, slot)).await }
     })
     .await;
 }
@@ -54,17 +57,18 @@ fn turns(mut slots: Vec<Slot>, rng: &mut impl rand::Rng) -> Vec<Vec<Slot>> {
     slots.chunks(each).map(<[Slot]>::to_vec).collect()
 }
 
-/// Asks some slots. One that fails does not keep the others from their round; the first failure is reported.
-async fn round(engine: Arc<Engine>, slots: Vec<Slot>) -> Result<(), StoreError> {
+/// Asks the slots of a turn, spread over it. One that fails does not keep the others from their round; the first failure
+/// is reported. However few slots there are, and however soon they answer, a turn takes its time.
+async fn turn<F>(slots: Vec<Slot>, ask: impl Fn(Slot) -> F) -> Result<(), StoreError>
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
     let gap = SPREAD / u32::try_from(slots.len()).unwrap_or(u32::MAX).max(1);
-    let rounds = (0..).zip(slots).map(|(n, slot)| {
-        let engine = &engine;
-        async move {
-            sleep(gap * n).await;
-            slot_round(engine, slot).await
-        }
+    let ask = &ask;
+    let rounds = (0..).zip(slots).map(|(n, slot)| async move {
+        sleep(gap * n).await;
+        ask(slot).await
     });
-    // However few slots there are, and however soon they answer, a turn takes its time.
     let (rounds, ()) = tokio::join!(join_all(rounds), sleep(SPREAD));
     rounds.into_iter().collect()
 }
@@ -91,6 +95,9 @@ async fn slot_round(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -108,5 +115,27 @@ mod tests {
         // The rounds of a slot: about a second apart, and far from the two that count as a stall.
         let period = (SPREAD + TURN.every.mul_f64(1.0 + TURN.jitter)) * u32::try_from(TURNS).unwrap();
         assert!(period < Duration::from_millis(1_500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slots_of_a_turn_are_spread_over_it_and_one_alone_takes_as_long() {
+        for count in [1, 4] {
+            let (begun, asked) = (Instant::now(), Mutex::new(Vec::new()));
+            let ask = |slot: Slot| {
+                asked.lock().unwrap().push(begun.elapsed());
+                async move {
+                    match slot {
+                        Slot(0) => Err(StoreError::OutOfMemory),
+                        _ => Ok(()),
+                    }
+                }
+            };
+            let failed = turn((0..count).map(Slot).collect(), ask).await;
+            assert!(matches!(failed, Err(StoreError::OutOfMemory)));
+            let gap = SPREAD / u32::from(count);
+            let expected: Vec<_> = (0..u32::from(count)).map(|n| gap * n).collect();
+            assert_eq!(*asked.lock().unwrap(), expected);
+            assert_eq!(begun.elapsed(), SPREAD);
+        }
     }
 }
