@@ -190,7 +190,6 @@ impl Demo {
         let begun = Instant::now();
         let at = |second| begun + Duration::from_secs(second);
         self.watch_until(at(KILL_EDGE)).await?;
-        self.killed_us = Some(wall_us());
         self.kill(VICTIMS.0).await?;
         self.watch_until(at(KILL_ROUTER)).await?;
         self.kill(VICTIMS.1).await?;
@@ -206,6 +205,8 @@ impl Demo {
     async fn kill(&mut self, name: &str) -> Result<()> {
         let edges = look::edges(&self.stack).await;
         let held = edges.get(name).and_then(|edge| edge.count());
+        // Of the first kill, which is the edge's.
+        self.killed_us.get_or_insert_with(wall_us);
         self.stack.kill9(name).await?;
         self.view.event(match held {
             Some(held) => format!("kill -9 {name}, which held {held} chargers"),

@@ -7,7 +7,7 @@ use wire::gateway::command::v1::Priority;
 
 use super::BenchArgs;
 use super::floors::{Floors, Times};
-use super::platform::{Chargers, Platform, Ways};
+use super::platform::{self, Chargers, Platform, Ways};
 use super::report::{Bar, Report, Row, Unit};
 use super::rig::{Rig, Target, announce};
 use super::samples::Samples;
@@ -53,7 +53,7 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
             "the embedded broker wakes no waiting fetch: its figures are mostly the wait, the floor's too",
         );
     }
-    let commands = Ways::of(&sent, &journal)?;
+    let commands = Ways::of(&sent, &platform::journal(&journal)?)?;
     drop(platform);
     rig.stop().await;
     add_rows(report, &commands, &floors.times);

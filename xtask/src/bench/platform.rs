@@ -18,6 +18,12 @@ use crate::demo::journal::Journal;
 /// How long the last results may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What the chargers logged so far.
+pub(super) fn journal(log: &Path) -> Result<Journal> {
+    let log = std::fs::read_to_string(log).context("reading the chargers' log")?;
+    Journal::parse(&log)
+}
+
 /// The client of a router, the reader of the results, and how many commands were sent.
 pub(super) struct Platform {
     client: CommandServiceClient<Channel>,
@@ -61,13 +67,11 @@ impl Ways {
     /// Of commands that ended, with the chargers' log, which tells of all of them.
     pub(super) fn of<'a>(
         commands: impl IntoIterator<Item = &'a (Sent, Duration)>,
-        log: &Path,
+        log: &Journal,
     ) -> Result<Self> {
-        let log = std::fs::read_to_string(log).context("reading the chargers' log")?;
-        let journal = Journal::parse(&log)?;
         let mut ways = Self::default();
         for (sent, took) in commands {
-            ways.arrived.push(sent.arrived(&journal)?);
+            ways.arrived.push(sent.arrived(log)?);
             ways.accepted.push(sent.accepted);
             ways.ended.push(*took);
         }

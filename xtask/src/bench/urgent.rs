@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use wire::gateway::command::v1::Priority;
 
 use super::BenchArgs;
-use super::platform::{Chargers, Platform, Ways};
+use super::platform::{self, Chargers, Platform, Ways};
 use super::report::{Bar, Report, Row, Unit};
 use super::rig::{Rig, Target, announce};
 use super::samples::Samples;
@@ -24,9 +24,10 @@ use crate::stack::binaries::Binaries;
 /// How many times the unloaded p99 the p99 against the backlog may be.
 const BAR: f64 = 2.0;
 
-/// The backlog, and the chargers that it waits for; each may have a hundred open.
+/// The backlog, and the chargers that it waits for: so many that the machine, not the time of one command, bounds what
+/// is sustained.
 const BACKLOG: u32 = 50_000;
-const LOW_CHARGERS: u32 = 600;
+const LOW_CHARGERS: u32 = 2_000;
 
 /// Commands that tell what the machine sustains.
 const SUSTAINED: u32 = 20_000;
@@ -41,6 +42,9 @@ const COMMANDS: u32 = 400;
 
 /// Rounds of each kind.
 const ROUNDS: u32 = 3;
+
+/// From the leave of the backlog's chargers to the next commands: what they left to do is over then.
+const AFTERMATH: Duration = Duration::from_secs(3);
 
 /// How long a pile may take to be worked off.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -120,16 +124,13 @@ async fn beside_the_backlog(
     let first = platform.results();
     for _ in 0..ROUNDS {
         idle.extend(times(platform, urgent, journal, &witness).await?);
-        let arrived = platform.results() + LOW_CHARGERS as usize;
-        rig.connect_slow(Target::Edge, &low.prefix, LOW_CHARGERS, pace)
-            .await?;
-        // They get their first command all at once; the pace is theirs from their first answers on.
-        until_results(platform, arrived).await?;
+        settle(rig, platform, &low, pace).await?;
         let (before, begun) = (platform.results(), Instant::now());
         loaded.extend(times(platform, urgent, journal, &witness).await?);
         done += (platform.results() - before).saturating_sub(COMMANDS as usize);
         seconds += begun.elapsed().as_secs_f64();
         rig.disconnect().await?;
+        sleep(AFTERMATH).await;
     }
     let all = (platform.results() - first).saturating_sub((2 * ROUNDS * COMMANDS) as usize);
     let left = (BACKLOG as usize).saturating_sub(all);
@@ -145,6 +146,15 @@ async fn beside_the_backlog(
         low_rate: done as f64 / seconds,
         left,
     })
+}
+
+/// Lets the chargers of the backlog in. They get their first command all at once; the pace is theirs from their first
+/// answers on.
+async fn settle(rig: &mut Rig, platform: &Platform, low: &Chargers, pace: Duration) -> Result<()> {
+    let arrived = platform.results() + LOW_CHARGERS as usize;
+    rig.connect_slow(Target::Edge, &low.prefix, LOW_CHARGERS, pace)
+        .await?;
+    until_results(platform, arrived).await
 }
 
 impl Figures {
@@ -198,13 +208,13 @@ async fn times(
     witness: &Witness,
 ) -> Result<Both> {
     let commands = platform.round(urgent, RATE, COMMANDS).await?;
-    let slow = witness.slow_times();
+    let (slow, journal) = (witness.slow_times(), platform::journal(journal)?);
     let steady = commands
         .iter()
         .filter(|(sent, took)| !slow.touch(sent.begun_us, *took));
     Ok(Both {
-        steady: Ways::of(steady, journal)?,
-        all: Ways::of(&commands, journal)?,
+        steady: Ways::of(steady, &journal)?,
+        all: Ways::of(&commands, &journal)?,
     })
 }
 
@@ -220,6 +230,7 @@ async fn sustained(rig: &mut Rig, platform: &mut Platform) -> Result<f64> {
     until_results(platform, before + SUSTAINED as usize).await?;
     let rate = f64::from(SUSTAINED) / begun.elapsed().as_secs_f64();
     rig.disconnect().await?;
+    sleep(AFTERMATH).await;
     Ok(rate)
 }
 
