@@ -189,7 +189,7 @@ impl Default for DeliveryConfig {
             max_dead_letters: settings.max_dead_letters,
             idempotency_retention_ms: settings.idempotency_retention_us / 1_000,
             note_resend_ms: settings.note_resend_us / 1_000,
-            low_priority_linger_ms: 250,
+            low_priority_linger_ms: 500,
             low_priority_produce_linger_ms: 50,
             max_payload_bytes: 64 << 10,
             redelivery: BTreeMap::new(),

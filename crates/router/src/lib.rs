@@ -6,6 +6,7 @@
 
 mod account;
 pub mod api;
+mod beat;
 pub mod breaker;
 pub mod changes;
 pub mod config;

@@ -1,7 +1,7 @@
 //! Events of one queue go to the store in one call at a time: while a call is on its way the next events
 //! gather, and they all go with the following one. What is patient has a queue of its own in each slot, whose calls are
-//! some time apart and wait for their turn among a few such calls, so that the rest finds slot and store free. Nothing
-//! else ever waits to fill a batch.
+//! small, begin at moments of the slot's own and go one after the other over all slots, so that the rest finds slot and
+//! store free. Nothing else ever waits to fill a batch.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::beat::Beat;
 use crate::fullness;
 use crate::metrics::BATCH;
 
@@ -21,12 +22,13 @@ use crate::metrics::BATCH;
 const QUEUE: usize = 1_024;
 /// Most events of one call: a script must not keep Redis busy for long.
 const MOST: usize = 128;
-
+/// Most patient ones: whatever else comes to that server meanwhile waits behind them.
+const MOST_PATIENT: usize = 16;
 /// Calls under way at a time, over all slots, that nobody is in a hurry for: what comes meanwhile waits in the store
 /// behind no more than these.
-const PATIENT: usize = 2;
+const PATIENT: usize = 1;
 /// How long such a call waits for its turn.
-const LONGEST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// What became of one event.
 pub type Outcome = Result<Reply<Applied>, Arc<StoreError>>;
@@ -65,8 +67,8 @@ pub struct QueueEnd {
 /// The pace of patient calls.
 #[derive(Debug, Clone)]
 struct Pace {
-    /// From the beginning of a slot's call to that of its next, unless that one is full.
-    linger: Duration,
+    /// When the slot's calls begin, unless one is full.
+    beat: Beat,
     /// Of all slots.
     turns: Arc<Semaphore>,
 }
@@ -89,22 +91,25 @@ impl SlotQueues {
     /// Queues for so many slots, and their ends. What is patient waits so long for more.
     #[must_use]
     pub fn new(slots: u16, linger: Duration) -> (Self, Vec<QueueEnd>) {
-        let turns = Arc::new(Semaphore::new(PATIENT));
-        let pace = Pace { linger, turns };
+        let (begun, turns) = (Instant::now(), Arc::new(Semaphore::new(PATIENT)));
+        let pace = |slot| Pace {
+            beat: Beat::of(slot, slots, begun, linger),
+            turns: Arc::clone(&turns),
+        };
         let mut ends = Vec::with_capacity(2 * usize::from(slots));
-        let mut queue = |slot, pace: Option<&Pace>| {
+        let mut queue = |slot, pace: Option<Pace>| {
             let (sender, jobs) = mpsc::channel(QUEUE);
             ends.push(QueueEnd {
                 slot,
                 patient: pace.is_some(),
                 jobs,
-                pace: pace.cloned(),
+                pace,
             });
             sender
         };
         let senders = (0..slots).map(|n| Senders {
             hasty: queue(Slot(n), None),
-            patient: queue(Slot(n), Some(&pace)),
+            patient: queue(Slot(n), Some(pace(Slot(n)))),
         });
         let slots = senders.collect();
         (Self { slots }, ends)
@@ -144,11 +149,12 @@ where
 {
     let QueueEnd { mut jobs, pace, .. } = end;
     let mut batch = Vec::new();
+    let most = if pace.is_some() { MOST_PATIENT } else { MOST };
     let mut earliest = Instant::now();
     loop {
         let received = tokio::select! {
             biased;
-            received = jobs.recv_many(&mut batch, MOST) => received,
+            received = jobs.recv_many(&mut batch, most) => received,
             () = stop.cancelled(), if !jobs.is_closed() => {
                 jobs.close();
                 continue;
@@ -159,10 +165,10 @@ where
         }
         let _turn = match &pace {
             Some(pace) => {
-                let time = stop.run_until_cancelled(sleep_until(earliest));
-                gather(time, &mut jobs, &mut batch).await;
-                earliest = Instant::now() + pace.linger;
-                turn(&pace.turns, &mut jobs, &mut batch).await
+                let moment = stop.run_until_cancelled(sleep_until(earliest));
+                gather(moment, &mut jobs, &mut batch, most).await;
+                earliest = pace.beat.after(Instant::now());
+                turn(&pace.turns, &mut jobs, &mut batch, most).await
             }
             None => None,
         };
@@ -173,15 +179,21 @@ where
     }
 }
 
-/// Waits for a turn, and gathers what comes meanwhile. None where as many came as one call takes, and where no turn comes
-/// for long, because the server of other slots hangs.
+/// Waits for a turn, and gathers what comes meanwhile. None where no turn comes for long, because the server of other
+/// slots hangs.
 async fn turn<'a>(
     turns: &'a Semaphore,
     jobs: &mut mpsc::Receiver<Job>,
     batch: &mut Vec<Job>,
+    most: usize,
 ) -> Option<SemaphorePermit<'a>> {
-    let turn = gather(timeout(LONGEST_WAIT, turns.acquire()), jobs, batch).await;
-    turn?.ok().and_then(Result::ok)
+    let turn = timeout(LONGEST_WAIT, turns.acquire());
+    tokio::pin!(turn);
+    let had = match gather(&mut turn, jobs, batch, most).await {
+        Some(had) => had,
+        None => turn.await,
+    };
+    had.ok().and_then(Result::ok)
 }
 
 /// Waits, and gathers what comes meanwhile. None where as many came as one call takes.
@@ -189,10 +201,11 @@ async fn gather<F: Future>(
     wait: F,
     jobs: &mut mpsc::Receiver<Job>,
     batch: &mut Vec<Job>,
+    most: usize,
 ) -> Option<F::Output> {
     // One wait, whatever else comes: who gave up its place for each event would be the last for ever.
     tokio::pin!(wait);
-    while batch.len() < MOST {
+    while batch.len() < most {
         tokio::select! {
             biased;
             over = &mut wait => return Some(over),

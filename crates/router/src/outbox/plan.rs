@@ -10,6 +10,7 @@ use domain::ids::Slot;
 use tokio::time::Instant;
 
 use super::Haste;
+use crate::beat::Beat;
 
 /// How long a slot rests after its first failed drain; each further one doubles it.
 const REST: Duration = Duration::from_millis(250);
@@ -49,6 +50,9 @@ pub(super) struct Plan {
     draining_patient: usize,
     at_a_time: usize,
     patient_at_a_time: usize,
+    /// Where the slots' moments are counted from.
+    begun: Instant,
+    /// From one moment of a slot to its next.
     linger: Duration,
 }
 
@@ -136,8 +140,8 @@ impl UnderWay {
 }
 
 impl Plan {
-    /// A plan for so many slots, of which so many are drained at a time, and so many patiently, which is so long after the
-    /// drain before.
+    /// A plan for so many slots, of which so many are drained at a time, and so many patiently. After a drain what is
+    /// patient waits for the slot's next moment; those are so long apart.
     pub(super) fn new(slots: u16, (at_a_time, patient_at_a_time): (usize, usize), linger: Duration) -> Self {
         Self {
             slots: vec![Turn::default(); usize::from(slots)],
@@ -147,6 +151,7 @@ impl Plan {
             draining_patient: 0,
             at_a_time,
             patient_at_a_time,
+            begun: Instant::now(),
             linger,
         }
     }
@@ -202,9 +207,10 @@ impl Plan {
             Some(slot) => (slot, Haste::Now),
             None => (self.next_patient()?, Haste::Patient),
         };
+        let slots = u16::try_from(self.slots.len()).unwrap_or(u16::MAX);
         let turn = &mut self.slots[usize::from(slot.0)];
         turn.state = State::Draining(UnderWay::begun(haste));
-        turn.earliest = Some(now + self.linger);
+        turn.earliest = Some(Beat::of(slot, slots, self.begun, self.linger).after(now));
         self.draining += 1;
         self.draining_patient += usize::from(haste == Haste::Patient);
         Some(slot)

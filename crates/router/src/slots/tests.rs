@@ -163,7 +163,7 @@ impl OneSlot {
 async fn what_is_patient_waits_for_its_turn_and_what_is_not_goes_before_it() {
     let mut slot = OneSlot::served(Duration::ZERO);
     let turns = Arc::clone(&slot.turns);
-    let taken = turns.acquire_many(2).await.unwrap();
+    let taken = turns.acquire().await.unwrap();
     slot.submit(1, true).await;
     slot.submit(2, true).await;
     assert!(slot.called.try_recv().is_err(), "nobody's turn has come");
@@ -198,7 +198,6 @@ async fn what_is_not_patient_does_not_wait_for_a_patient_call_of_its_slot() {
 async fn a_slot_keeps_its_place_whatever_else_comes() {
     let mut slot = OneSlot::served(Duration::ZERO);
     let turns = Arc::clone(&slot.turns);
-    let taken = turns.acquire().await.unwrap();
     let last = turns.acquire().await.unwrap();
     slot.submit(1, true).await;
     let other = turns.acquire();
@@ -213,23 +212,23 @@ async fn a_slot_keeps_its_place_whatever_else_comes() {
         Duration::ZERO,
         "it had its turn, and did not go without"
     );
-    drop(taken);
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_turn_is_waited_for_where_none_comes_or_a_call_is_full() {
+async fn no_turn_is_waited_for_where_none_comes_and_no_call_is_large() {
     let mut slot = OneSlot::served(Duration::ZERO);
     let turns = Arc::clone(&slot.turns);
-    let _taken = turns.acquire_many(2).await.unwrap();
+    let _taken = turns.acquire().await.unwrap();
     let began = Instant::now();
     slot.submit(1, true).await;
     assert_eq!(slot.called.recv().await, Some((1, true)));
     assert_eq!(began.elapsed(), LONGEST_WAIT);
-    for _ in 0..MOST {
+    for _ in 0..=MOST_PATIENT {
         slot.submit(1, true).await;
     }
-    assert_eq!(slot.called.try_recv(), Ok((MOST, true)));
-    assert_eq!(began.elapsed(), LONGEST_WAIT);
+    assert_eq!(slot.called.recv().await, Some((MOST_PATIENT, true)));
+    assert_eq!(began.elapsed(), 2 * LONGEST_WAIT);
+    assert_eq!(slot.called.recv().await, Some((1, true)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,11 +245,43 @@ async fn what_is_patient_goes_at_once_and_then_waits_for_more_unless_a_call_is_f
     assert!(slot.called.try_recv().is_err(), "more may come");
     assert_eq!(slot.called.recv().await, Some((2, true)));
     assert_eq!(began.elapsed(), LINGER);
-    for _ in 0..MOST {
+    for _ in 0..MOST_PATIENT {
         slot.submit(5, true).await;
     }
-    assert_eq!(slot.called.try_recv(), Ok((MOST, true)));
+    assert_eq!(slot.called.try_recv(), Ok((MOST_PATIENT, true)));
     assert_eq!(began.elapsed(), LINGER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_began_together_go_on_apart() {
+    const PERIOD: Duration = Duration::from_millis(400);
+    let (queues, ends) = SlotQueues::new(4, PERIOD);
+    let begun = Instant::now();
+    let (calls, mut called) = mpsc::unbounded_channel();
+    for end in ends {
+        let (calls, slot) = (calls.clone(), end.slot);
+        let apply = move |inputs: Vec<EventInput>| {
+            calls.send((slot.0, begun.elapsed().as_millis())).unwrap();
+            async move { Ok(applied(&inputs)) }
+        };
+        tokio::spawn(run(end, CancellationToken::new(), apply));
+    }
+    tokio::time::advance(Duration::from_millis(350)).await;
+    for n in 0..2 {
+        for slot in 0..4 {
+            let queues = queues.clone();
+            tokio::spawn(async move { queues.submit(input(n, slot), true).await });
+        }
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut times = Vec::new();
+    for _ in 0..8 {
+        times.push(called.recv().await.unwrap());
+    }
+    assert!(times[..4].iter().all(|(_, at)| *at == 350), "{times:?}");
+    assert_eq!(times[4..], [(0, 400), (1, 500), (2, 600), (3, 700)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -137,7 +137,8 @@ fn a_slot_rests_when_one_of_its_drains_was_stuck() {
 #[test]
 fn what_is_patient_waits_for_more_after_a_drain_and_what_is_not_ends_that() {
     const LINGER: Duration = Duration::from_millis(200);
-    let (mut plan, now) = (Plan::new(2, (2, 2), LINGER), Instant::now());
+    let mut plan = Plan::new(2, (2, 2), LINGER);
+    let now = plan.begun;
     plan.wake(Slot(0), Haste::Patient, now);
     assert_eq!(begun(&mut plan, now), [0], "nothing was before it");
     plan.wake(Slot(0), Haste::Patient, now);
