@@ -205,8 +205,9 @@ impl Demo {
     async fn kill(&mut self, name: &str) -> Result<()> {
         let edges = look::edges(&self.stack).await;
         let held = edges.get(name).and_then(|edge| edge.count());
-        // Of the first kill, which is the edge's.
-        self.killed_us.get_or_insert_with(wall_us);
+        if name == VICTIMS.0 {
+            self.killed_us = Some(wall_us());
+        }
         self.stack.kill9(name).await?;
         self.view.event(match held {
             Some(held) => format!("kill -9 {name}, which held {held} chargers"),

@@ -111,8 +111,8 @@ pub struct DeliveryConfig {
     pub idempotency_retention_ms: u64,
     /// How often an unconfirmed kick or cancel is sent again.
     pub note_resend_ms: u64,
-    /// How long what is of low priority waits in a slot for more of its kind, before it goes to the store or leaves it. Only
-    /// what follows something of its kind within that time waits.
+    /// How long, at most, what is of low priority waits in a slot for more of its kind, before it goes to the store or
+    /// leaves it: until the slot's next moment, and those are so far apart.
     pub low_priority_linger_ms: u64,
     /// How long a record of low priority waits for others on its way to Kafka.
     pub low_priority_produce_linger_ms: u64,

@@ -152,7 +152,7 @@ impl Step {
 }
 
 /// Drains whatever slot is woken until `token` is cancelled. What could not leave stays in the store; the timers'
-/// rounds see it and wake the slot, should this router forget it. What is patient waits so long for more.
+/// rounds see it and wake the slot, should this router forget it. What is patient waits at most so long for more.
 pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, linger: Duration, token: CancellationToken) {
     let plan = Plan::new(outlet.slots(), (AT_A_TIME, PATIENT), linger);
     serve(outlet, wakes, token, plan).await;

@@ -88,7 +88,7 @@ pub enum SubmitError {
 }
 
 impl SlotQueues {
-    /// Queues for so many slots, and their ends. What is patient waits so long for more.
+    /// Queues for so many slots, and their ends. What is patient waits at most so long for more.
     #[must_use]
     pub fn new(slots: u16, linger: Duration) -> (Self, Vec<QueueEnd>) {
         let (begun, turns) = (Instant::now(), Arc::new(Semaphore::new(PATIENT)));
@@ -149,9 +149,11 @@ where
 {
     let QueueEnd { mut jobs, pace, .. } = end;
     let mut batch = Vec::new();
-    let most = if pace.is_some() { MOST_PATIENT } else { MOST };
     let mut earliest = Instant::now();
     loop {
+        // At the end nobody waits, and there may be much.
+        let pace = pace.as_ref().filter(|_| !stop.is_cancelled());
+        let most = if pace.is_some() { MOST_PATIENT } else { MOST };
         let received = tokio::select! {
             biased;
             received = jobs.recv_many(&mut batch, most) => received,
@@ -163,7 +165,7 @@ where
         if received == 0 {
             return;
         }
-        let _turn = match &pace {
+        let _turn = match pace {
             Some(pace) => {
                 let moment = stop.run_until_cancelled(sleep_until(earliest));
                 gather(moment, &mut jobs, &mut batch, most).await;

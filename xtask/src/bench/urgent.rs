@@ -24,10 +24,14 @@ use crate::stack::binaries::Binaries;
 /// How many times the unloaded p99 the p99 against the backlog may be.
 const BAR: f64 = 2.0;
 
-/// The backlog, and the chargers that it waits for: so many that the machine, not the time of one command, bounds what
+/// The backlog at least, and the chargers that it waits for: so many that the machine, not the time of one command, bounds what
 /// is sustained.
 const BACKLOG: u32 = 50_000;
 const LOW_CHARGERS: u32 = 2_000;
+
+/// What the backlog has for each command a second that is sustained: the rounds take half of these, for less than this
+/// many seconds, and the chargers' first commands come on top.
+const LASTS: f64 = 20.0;
 
 /// Commands that tell what the machine sustains.
 const SUSTAINED: u32 = 20_000;
@@ -43,7 +47,7 @@ const COMMANDS: u32 = 400;
 /// Rounds of each kind.
 const ROUNDS: u32 = 3;
 
-/// From the leave of the backlog's chargers to the next commands: what they left to do is over then.
+/// From the leave of the backlog's chargers to the next commands: what they left to do at once is over then.
 const AFTERMATH: Duration = Duration::from_secs(3);
 
 /// How long a pile may take to be worked off.
@@ -106,7 +110,12 @@ pub(super) async fn measure(report: &mut Report, args: &BenchArgs, binaries: &Bi
 }
 
 /// The urgent commands in turns alone and beside the backlog, whose chargers are away meanwhile.
-#[allow(clippy::cast_precision_loss, reason = "counts of commands are small")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of commands are small"
+)]
 async fn beside_the_backlog(
     rig: &mut Rig,
     platform: &mut Platform,
@@ -114,9 +123,10 @@ async fn beside_the_backlog(
     sustained: f64,
     journal: &Path,
 ) -> Result<Figures> {
-    say(format!("piling up {BACKLOG} low commands"));
+    let backlog = BACKLOG.max((sustained * LASTS) as u32);
+    say(format!("piling up {backlog} low commands"));
     let low = low_chargers(rig.next_prefix());
-    platform.pile_up(&low, BACKLOG, ABREAST).await?;
+    platform.pile_up(&low, backlog, ABREAST).await?;
     let pace = Duration::from_secs_f64(f64::from(LOW_CHARGERS) / (sustained / 2.0));
     let (mut idle, mut loaded) = (Both::default(), Both::default());
     let witness = Witness::begin()?;
@@ -133,10 +143,7 @@ async fn beside_the_backlog(
         sleep(AFTERMATH).await;
     }
     let all = (platform.results() - first).saturating_sub((2 * ROUNDS * COMMANDS) as usize);
-    let left = (BACKLOG as usize).saturating_sub(all);
-    if left == 0 {
-        bail!("the backlog was worked off before the urgent commands were timed");
-    }
+    let left = left_of(backlog as usize, all)?;
     Ok(Figures {
         sustained,
         pace,
@@ -146,6 +153,14 @@ async fn beside_the_backlog(
         low_rate: done as f64 / seconds,
         left,
     })
+}
+
+/// What is left of the backlog, of which something must be.
+fn left_of(backlog: usize, done: usize) -> Result<usize> {
+    match backlog.saturating_sub(done) {
+        0 => bail!("the backlog was worked off before the urgent commands were timed"),
+        left => Ok(left),
+    }
 }
 
 /// Lets the chargers of the backlog in. They get their first command all at once; the pace is theirs from their first
@@ -170,7 +185,7 @@ impl Figures {
         report.note(format!(
             "urgent: {ROUNDS} times {COMMANDS} commands to {CHARGERS} chargers of the same edge, from the call of SendCommand, \
              and as many in between while the others are away; {LOW_CHARGERS} other chargers answer low ones after {} ms on \
-             average, which is half of what was sustained; {} low ones still waited at the end. Steady are the {} and {} commands \
+             average, by which they take at most half of what was sustained; {} low ones still waited at the end. Steady are the {} and {} commands \
              beside which the machine itself kept its speed: by a thread that does always the same, it was slow for {} % of the time",
             self.pace.as_millis(),
             self.left,

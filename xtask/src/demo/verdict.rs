@@ -341,4 +341,14 @@ mod tests {
         let verdict = run(&[("a", true, Some("FAILED/OUTCOME_UNKNOWN"))], &[("a", 1, 0)]);
         assert_eq!((verdict.lost, verdict.outcome_unknown, verdict.failed), (0, 1, 1));
     }
+
+    #[test]
+    fn a_run_without_commands_is_told_as_that() {
+        let failures = run(&[], &[]).failures();
+        assert!(failures.iter().any(|text| text == "no command was accepted"));
+        assert!(
+            !failures.iter().any(|text| text.contains("0 of 0")),
+            "{failures:?}"
+        );
+    }
 }

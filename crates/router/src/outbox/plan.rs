@@ -1,6 +1,6 @@
 //! Which slot is drained next, without I/O: slots that were woken take their turns, a few at a time and each by
 //! itself, so that none waits for the slowest; one whose drain failed rests first, however often it is woken. What is
-//! patient has fewer turns, waits some time after a drain of its slot for more of its kind, and what is not goes before
+//! patient has fewer turns, waits after a drain of its slot for the slot's next moment, and what is not goes before
 //! it: in its own slot too, where a second drain overtakes the one whose records are on their way.
 
 use std::collections::VecDeque;
@@ -16,6 +16,9 @@ use crate::beat::Beat;
 const REST: Duration = Duration::from_millis(250);
 /// No rest is longer: so much later at most does a slot notice that Kafka or the store is back.
 const LONGEST_REST: Duration = Duration::from_secs(2);
+/// The part of the linger by which a slot's patient drains are behind its patient calls, which fill the outbox: no
+/// multiple of the time from one slot to the next, where there are a power of two of them.
+const BEHIND: u32 = 18;
 
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +154,7 @@ impl Plan {
             draining_patient: 0,
             at_a_time,
             patient_at_a_time,
-            begun: Instant::now(),
+            begun: Instant::now() + linger / BEHIND,
             linger,
         }
     }

@@ -166,3 +166,23 @@ fn what_is_patient_waits_for_more_after_a_drain_and_what_is_not_ends_that() {
         "a full drain waits for nothing"
     );
 }
+
+#[test]
+fn slots_that_were_drained_together_wait_for_moments_of_their_own() {
+    const LINGER: Duration = Duration::from_millis(200);
+    let mut plan = Plan::new(2, (2, 2), LINGER);
+    let now = plan.begun + Duration::from_millis(30);
+    for slot in [0, 1] {
+        plan.wake(Slot(slot), Haste::Patient, now);
+    }
+    assert_eq!(begun(&mut plan, now), [0, 1]);
+    for slot in [0, 1] {
+        plan.wake(Slot(slot), Haste::Patient, now);
+        plan.ended(first(slot), Drained::Empty, now, 0.0);
+    }
+    let moments = [plan.begun + LINGER / 2, plan.begun + LINGER];
+    assert_eq!(plan.next_end_of_wait(), Some(moments[0]));
+    assert_eq!(begun(&mut plan, moments[0]), [1]);
+    assert_eq!(plan.next_end_of_wait(), Some(moments[1]));
+    assert_eq!(begun(&mut plan, moments[1]), [0]);
+}
