@@ -5,7 +5,8 @@
 //! same second; two passes that overlapped and both came to their end. Judged: one timer or deadline of a command takes
 //! effect once, whoever looks at it: no two processes handle one within a millisecond of Redis time, in which no timer
 //! is set and due again, and no two apply an end; what sweepers repair is judged in `sweepers/repairs.rs`. Two rounds
-//! further apart look like two timers. Allowed: under `relaxed`, what was done shortly before Redis was lost.
+//! further apart look like two timers. Allowed: under `relaxed`, what was done shortly before Redis was lost; and the
+//! deadline of an unsafe command, which is noted once, before its timer, where a stall made both due.
 
 mod repairs;
 
@@ -46,7 +47,8 @@ pub(super) fn judge(world: &World) -> Judgement {
     }
     let handled = world.log.swept.iter().map(|s| (s.id, s.now_us, s.at));
     for (id, first, later) in within_a_moment(handled.collect()) {
-        if !first.same_process(&later) && !world.may_be_forgotten(first.m_us) {
+        let excused = world.may_be_forgotten(first.m_us) || notes_a_deadline(world, id, first);
+        if !first.same_process(&later) && !excused {
             let violation = Violation::new("two rounds handled the same timer at once");
             judgement.broken(violation.command(id).line(first).line(later));
         }
@@ -64,6 +66,21 @@ fn within_a_moment<K: Copy + Eq + Hash>(mut lines: Vec<(K, u64, At)>) -> Vec<(K,
         (now_us - before_us < ONE_TIMER_US).then_some((what, before, at))
     });
     pairs.collect()
+}
+
+/// A round came first since the deadline of an unsafe command: it may have noted that, and left the timer to the next.
+fn notes_a_deadline(world: &World, id: Sym, round: At) -> bool {
+    let Some(command) = world.command(id).filter(|c| c.is_unsafe(world)) else {
+        return false;
+    };
+    let Some(deadline) = command.deadline_us(world) else {
+        return false;
+    };
+    let rounds = world.log.swept.iter().filter(|s| s.id == id);
+    let since = rounds.filter(|s| s.now_us >= deadline);
+    since
+        .min_by_key(|s| (s.now_us, s.at.m_us))
+        .is_some_and(|first| first.at == round)
 }
 
 fn is_sweep(applied: &Applied) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::story::{LINK, Story, redis, safe};
+use crate::story::{Cmd, LINK, Story, redis, risky, safe};
 
 /// A router dies with a claim in its hands, and another one takes it over.
 fn dead_router() -> Story {
@@ -238,6 +238,41 @@ fn rounds_that_handle_different_timers_pass_and_the_same_one_at_once_is_flagged(
         true
     });
     story.breaks(24);
+}
+
+#[test]
+fn a_deadline_and_a_timer_that_a_stall_made_due_are_two_and_each_is_handled_once() {
+    const ROUNDS: [(&str, u64); 3] = [("router-1", 0), ("router-2", 150), ("router-1", 300)];
+    let swept = |cmd: Cmd, rounds: usize| {
+        let mut story = Story::new();
+        story.accept(cmd, 3_000);
+        for (router, us) in &ROUNDS[..rounds] {
+            let now_us = redis(8_100) + us;
+            story.line(router, 8_100, "swept", json!({"id": cmd.id, "now_us": now_us}));
+        }
+        story
+    };
+    let unsafe_one = Cmd {
+        deadline_ms: 8_000,
+        ..risky("c-9")
+    };
+    let breaks = |cmd, rounds| {
+        let report = swept(cmd, rounds).check();
+        let mut rows = report.invariants.iter();
+        rows.any(|row| row.invariant == 24 && row.violations > 0)
+    };
+    assert!(!breaks(unsafe_one, 2));
+    assert!(breaks(unsafe_one, 3), "the timer was handled twice");
+    let safe_one = Cmd {
+        is_unsafe: false,
+        ..unsafe_one
+    };
+    assert!(breaks(safe_one, 2), "the deadline of a safe one ends it");
+    let before_it = Cmd {
+        deadline_ms: 9_000,
+        ..unsafe_one
+    };
+    assert!(breaks(before_it, 2));
 }
 
 #[test]
