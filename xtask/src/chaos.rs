@@ -84,8 +84,16 @@ pub async fn run(args: &ChaosArgs, interrupt: &Interrupt) -> Result<u8> {
     let binaries = args.binaries().await?;
     let mut summary = Summary::default();
     for job in &jobs {
-        let runs = Box::pin(one(args, job, (&binaries, &broker)));
-        summary.add(interrupt.ends(runs).await?);
+        let run = async { Ok(Box::pin(one(args, job, (&binaries, &broker))).await) };
+        match interrupt.ends(run).await? {
+            Ok(run) => summary.add(run),
+            // What the others show stays worth knowing.
+            Err(error) if jobs.len() > 1 => {
+                complain(format!("{} broke off: {error:#}", job.name()));
+                summary.broken_off.push(job.name());
+            }
+            Err(error) => return Err(error),
+        }
     }
     if let (Some(page), Some(job)) = (&args.evidence, jobs.first()) {
         evidence::write(page, &summary, &job.options)?;

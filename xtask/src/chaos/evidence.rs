@@ -80,6 +80,7 @@ fn played_figures(run: &Run) -> Vec<(String, String)> {
     ];
     let single = Summary {
         runs: vec![run.clone()],
+        ..Summary::default()
     };
     let exercised = format!("{} of {INVARIANTS}", single.exercised().len());
     let known = FIGURES.map(|(what, key)| (what.to_owned(), shown::plain(&run.json[key])));
@@ -116,12 +117,16 @@ fn seeds(summary: &Summary, options: &Options) -> Result<String> {
 }
 
 /// The rows of the first table.
-fn figures(summary: &Summary, options: &Options, seeds: String) -> [(&'static str, String); 16] {
+fn figures(summary: &Summary, options: &Options, seeds: String) -> [(&'static str, String); 17] {
     let sum = |key: &str| summary.sum(key).to_string();
     let shown = summary.exercised().len();
     let duration = options.duration.as_secs();
     [
         ("seeds", seeds),
+        (
+            "runs among them that broke off and show nothing",
+            broken_off(summary),
+        ),
         (
             "duration of each",
             format!("{duration} s of faults, then heal and drain"),
@@ -168,6 +173,7 @@ fn runs(text: &mut String, runs: &[Run]) -> Result<()> {
     for run in runs {
         let single = Summary {
             runs: vec![run.clone()],
+            ..Summary::default()
         };
         let recovery = run.json["recovery_ms"]
             .as_u64()
@@ -224,6 +230,14 @@ fn seeds_of(summary: &Summary) -> String {
     match (seeds.first(), seeds.last()) {
         (Some(first), Some(last)) => format!("{first}..{last}"),
         _ => String::new(),
+    }
+}
+
+fn broken_off(summary: &Summary) -> String {
+    if summary.broken_off.is_empty() {
+        "none".to_owned()
+    } else {
+        summary.broken_off.join(", ")
     }
 }
 
@@ -309,8 +323,13 @@ mod tests {
             "accepted": 100, "lost": 0, "violations": [], "exercised": exercised, "faults": {"cut": 3},
             "recovery_ms": 1_500, "versions": {"redis": "7.0.15"}, "intruders": {"oversized: closed with 1009": 6},
         });
-        let page = refreshed("", &summary(None, json), &options()).unwrap();
+        let mut summary = summary(None, json);
+        assert!(summary.clean());
+        summary.broken_off.push("seed-5".to_owned());
+        assert!(!summary.clean(), "a run that broke off is no clean one");
+        let page = refreshed("", &summary, &options()).unwrap();
         for part in [
+            "| runs among them that broke off and show nothing | seed-5 |",
             "| invariants exercised | 22 of 24 |",
             "| not exercised | 23, 24 |",
             "| redis | 7.0.15 |",

@@ -11,7 +11,7 @@ use moments::moments;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -31,6 +31,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How often a process that dies at once is started again.
 const REVIVE_EACH: Duration = Duration::from_millis(700);
+
+/// How long one that was told to end may take, and one that dies at once may die again.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 /// The one who hurts.
 #[derive(Debug)]
@@ -130,6 +133,7 @@ impl Injector {
             link.heal();
         }
         self.rolling.clear();
+        let told_to_end = self.rolled.clone();
         self.finish_roll()?;
         acts::give_room(rig).await?;
         for name in rig.specs.keys() {
@@ -141,7 +145,7 @@ impl Injector {
             self.expected.insert(name.clone());
             rig.supervisor.kill9(&name).await?;
         }
-        self.revive(rig).await?;
+        self.revive_all(rig, told_to_end).await?;
         while self.background.join_next().await.is_some() {}
         self.meet_all().await?;
         self.faults.note("healed_all", json!({}))
@@ -156,6 +160,31 @@ impl Injector {
             if Instant::now() >= until {
                 return Ok(());
             }
+        }
+    }
+
+    /// Starts what has ended until all are up. Who was told to end and has not yet is waited for: after a last look it
+    /// would be gone.
+    async fn revive_all(&mut self, rig: &mut Rig, told_to_end: Option<String>) -> Result<()> {
+        let deadline = Instant::now() + LONGEST_END;
+        loop {
+            self.revive(rig).await?;
+            let mut down: Vec<&String> = told_to_end
+                .iter()
+                .filter(|n| self.expected.contains(*n))
+                .collect();
+            for name in rig.specs.keys() {
+                if rig.supervisor.status_one(name)?.exited.is_some() {
+                    down.push(name);
+                }
+            }
+            if down.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("after the heal these do not end, or do not stay up: {down:?}");
+            }
+            sleep_until(Instant::now() + LOOK).await;
         }
     }
 

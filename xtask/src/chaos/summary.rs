@@ -1,6 +1,7 @@
 //! What several runs showed together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -34,6 +35,8 @@ impl Run {
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     pub(super) runs: Vec<Run>,
+    /// The names of runs that broke off, of which nothing is known.
+    pub(super) broken_off: Vec<String>,
 }
 
 impl Summary {
@@ -44,7 +47,7 @@ impl Summary {
 
     /// Nothing is wrong with any.
     pub(super) fn clean(&self) -> bool {
-        self.runs.iter().all(|run| run.clean)
+        self.broken_off.is_empty() && self.runs.iter().all(|run| run.clean)
     }
 
     /// The sum of a number, or of the length of a list.
@@ -102,6 +105,7 @@ impl Summary {
             "intruders": self.counts("intruders"),
             "recovery_ms": self.times_ms("recovery_ms"),
             "drained_ms": self.times_ms("drained_ms"),
+            "broken_off": self.broken_off,
             "runs": self.runs.iter().map(|run| &run.json).collect::<Vec<_>>(),
         })
     }
@@ -125,7 +129,11 @@ impl Summary {
             table.add_row(row(run));
         }
         let shown = self.exercised().len();
-        format!("{table}\n{shown} of {INVARIANTS} invariants were exercised over the set")
+        let mut text = format!("{table}\n{shown} of {INVARIANTS} invariants were exercised over the set");
+        for name in &self.broken_off {
+            let _ = write!(text, "\n{name} broke off and shows nothing");
+        }
+        text
     }
 }
 
