@@ -99,7 +99,7 @@ pub async fn run(args: &ChaosArgs, interrupt: &Interrupt) -> Result<u8> {
         evidence::write(page, &summary, &job.options)?;
         say(format!("the evidence is in {}", page.display()));
     }
-    match (args.output, summary.runs.len()) {
+    match (args.output, jobs.len()) {
         (Output::Json, 1) => print(serde_json::to_string(&summary.runs[0].json)?),
         (Output::Json, _) => print(serde_json::to_string(&summary.json())?),
         (Output::Table, 1) => {}

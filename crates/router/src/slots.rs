@@ -168,9 +168,9 @@ where
         let _turn = match pace {
             Some(pace) => {
                 let moment = stop.run_until_cancelled(sleep_until(earliest));
-                gather(moment, &mut jobs, &mut batch, most).await;
+                gather(moment, &mut jobs, &mut batch).await;
                 earliest = pace.beat.after(Instant::now());
-                turn(&pace.turns, &mut jobs, &mut batch, most).await
+                turn(&pace.turns, &mut jobs, &mut batch).await
             }
             None => None,
         };
@@ -187,27 +187,25 @@ async fn turn<'a>(
     turns: &'a Semaphore,
     jobs: &mut mpsc::Receiver<Job>,
     batch: &mut Vec<Job>,
-    most: usize,
 ) -> Option<SemaphorePermit<'a>> {
     let turn = timeout(LONGEST_WAIT, turns.acquire());
     tokio::pin!(turn);
-    let had = match gather(&mut turn, jobs, batch, most).await {
+    let had = match gather(&mut turn, jobs, batch).await {
         Some(had) => had,
         None => turn.await,
     };
     had.ok().and_then(Result::ok)
 }
 
-/// Waits, and gathers what comes meanwhile. None where as many came as one call takes.
+/// Waits, and gathers what comes meanwhile. None where as many came as one patient call takes.
 async fn gather<F: Future>(
     wait: F,
     jobs: &mut mpsc::Receiver<Job>,
     batch: &mut Vec<Job>,
-    most: usize,
 ) -> Option<F::Output> {
     // One wait, whatever else comes: who gave up its place for each event would be the last for ever.
     tokio::pin!(wait);
-    while batch.len() < most {
+    while batch.len() < MOST_PATIENT {
         tokio::select! {
             biased;
             over = &mut wait => return Some(over),

@@ -123,10 +123,7 @@ fn figures(summary: &Summary, options: &Options, seeds: String) -> [(&'static st
     let duration = options.duration.as_secs();
     [
         ("seeds", seeds),
-        (
-            "runs among them that broke off and show nothing",
-            broken_off(summary),
-        ),
+        ("runs that broke off and show nothing", broken_off(summary)),
         (
             "duration of each",
             format!("{duration} s of faults, then heal and drain"),
@@ -329,7 +326,7 @@ mod tests {
         assert!(!summary.clean(), "a run that broke off is no clean one");
         let page = refreshed("", &summary, &options()).unwrap();
         for part in [
-            "| runs among them that broke off and show nothing | seed-5 |",
+            "| runs that broke off and show nothing | seed-5 |",
             "| invariants exercised | 22 of 24 |",
             "| not exercised | 23, 24 |",
             "| redis | 7.0.15 |",

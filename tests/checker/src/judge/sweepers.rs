@@ -47,8 +47,8 @@ pub(super) fn judge(world: &World) -> Judgement {
     }
     let handled = world.log.swept.iter().map(|s| (s.id, s.now_us, s.at));
     for (id, first, later) in within_a_moment(handled.collect()) {
-        let excused = world.may_be_forgotten(first.m_us) || notes_a_deadline(world, id, first);
-        if !first.same_process(&later) && !excused {
+        let excused = || world.may_be_forgotten(first.m_us) || notes_a_deadline(world, id, first);
+        if !first.same_process(&later) && !excused() {
             let violation = Violation::new("two rounds handled the same timer at once");
             judgement.broken(violation.command(id).line(first).line(later));
         }

@@ -170,7 +170,9 @@ fn what_is_patient_waits_for_more_after_a_drain_and_what_is_not_ends_that() {
 #[test]
 fn slots_that_were_drained_together_wait_for_moments_of_their_own() {
     const LINGER: Duration = Duration::from_millis(200);
+    let made = Instant::now();
     let mut plan = Plan::new(2, (2, 2), LINGER);
+    assert!(plan.begun >= made + LINGER / BEHIND, "behind the calls");
     let now = plan.begun + Duration::from_millis(30);
     for slot in [0, 1] {
         plan.wake(Slot(slot), Haste::Patient, now);
