@@ -139,9 +139,9 @@ pub(crate) fn store(
         let engine = Arc::new(Engine::new(config, store, producers, clock, traces, queues));
         workers.serve(&engine, slot_ends, dispatch_ends);
         loops(&context, &engine);
-        cell.set(Arc::clone(&engine));
+        cell.set(engine);
         every(PING, &token, "redis-ping", || {
-            ping(Arc::clone(&engine), condition.clone())
+            ping(cell.clone(), condition.clone())
         })
         .await;
         anyhow::Ok(())
@@ -162,10 +162,7 @@ async fn connect(
             .await;
         match connected {
             None => return Ok(None),
-            Some(Ok(store)) => {
-                condition.ready();
-                return Ok(Some(store));
-            }
+            Some(Ok(store)) => return Ok(Some(store)),
             Some(Err(error)) if error.is_transient() => condition.waiting(error.to_string()),
             Some(Err(error)) => return Err(error.into()),
         }
@@ -207,9 +204,13 @@ fn loops(context: &Context, engine: &Arc<Engine>) {
     });
 }
 
-/// Asks every server of the store for its time, as a sign of life; shows the queues on the occasion.
-async fn ping(engine: Arc<Engine>, condition: Condition) -> Result<(), StoreError> {
-    fullness::show(&engine);
+/// Asks every server of the store for its time, as a sign of life; shows the queues on the occasion. Only this says
+/// that Redis is there, so a router that is ready has the engine that its calls need.
+async fn ping(cell: EngineCell, condition: Condition) -> Result<(), StoreError> {
+    let Some(engine) = cell.get() else {
+        return Ok(());
+    };
+    fullness::show(engine);
     match engine.store.redis_now().await {
         Ok(_) => {
             condition.ready();

@@ -31,7 +31,7 @@ const LOW_CHARGERS: u32 = 2_000;
 
 /// What the backlog has for each command a second that is sustained: the rounds take half of these, for less than this
 /// many seconds, and the chargers' first commands come on top.
-const LASTS: f64 = 20.0;
+const LASTS: f64 = 40.0;
 
 /// Commands that tell what the machine sustains.
 const SUSTAINED: u32 = 20_000;
@@ -44,8 +44,8 @@ const CHARGERS: u32 = 50;
 const RATE: u32 = 50;
 const COMMANDS: u32 = 400;
 
-/// Rounds of each kind.
-const ROUNDS: u32 = 3;
+/// Rounds of each kind: with half of them two runs of one binary differ by a factor of two.
+const ROUNDS: u32 = 6;
 
 /// From the leave of the backlog's chargers to the next commands: what they left to do at once is over then.
 const AFTERMATH: Duration = Duration::from_secs(3);
