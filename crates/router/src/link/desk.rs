@@ -16,8 +16,11 @@ use wire::gateway::link::v1::{DownItem, LinkResponse};
 use super::Outbound;
 use super::items::Answer;
 
-/// Items of one link that are being handled or whose answers wait; meanwhile no more are read.
+/// Items of one link that are being handled and not patient, and answers that wait; meanwhile no more are read.
 const AT_A_TIME: usize = 4_096;
+/// Patient ones, which wait half a second for their turn and longer under load: they have places of their own, since
+/// what is not read stands behind them, whatever its haste.
+const PATIENT: usize = 4 * AT_A_TIME;
 /// Answers of one message.
 const MOST: usize = 512;
 
@@ -25,10 +28,15 @@ const MOST: usize = 512;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
 
+/// An item that was handled, and whether it was patient.
+type Done = (Answer, bool);
+
 /// Work and answers.
 #[derive(Default)]
 pub(super) struct Desk {
-    working: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    working: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
+    /// The patient ones among them.
+    patient: usize,
     answers: VecDeque<Answer>,
     /// The life that the edge lives as far as this link knows; 0 for none.
     incarnation: Incarnation,
@@ -44,21 +52,23 @@ impl Desk {
     }
 
     /// Begins to handle an item.
-    pub(super) fn begin(&mut self, work: impl Future<Output = Answer> + Send + 'static) {
-        self.working.push(Box::pin(work));
+    pub(super) fn begin(&mut self, patient: bool, work: impl Future<Output = Answer> + Send + 'static) {
+        self.patient += usize::from(patient);
+        self.working.push(Box::pin(async move { (work.await, patient) }));
     }
 
     /// Whether further items may be read.
     pub(super) fn has_room(&self) -> bool {
-        self.working.len() + self.answers.len() < AT_A_TIME
+        let hasty = self.working.len() - self.patient;
+        hasty + self.answers.len() < AT_A_TIME && self.patient < PATIENT
     }
 
     /// Does what can be done next: takes what was handled, or sends answers. Waits for ever where there is neither.
     /// Cancel safe.
     pub(super) async fn turn(&mut self, down: &mpsc::Sender<Outbound>) -> Result<(), Gone> {
         tokio::select! {
-            Some(answer) = self.working.next() => {
-                self.take(answer);
+            Some(done) = self.working.next() => {
+                self.take(done);
                 self.gather();
                 Ok(())
             }
@@ -70,25 +80,36 @@ impl Desk {
         }
     }
 
-    /// Finishes what was begun, so that no claim is lost; returns the edge's life as it is known then.
-    pub(super) async fn finish(mut self) -> Incarnation {
-        while let Some(answer) = self.working.next().await {
-            self.take(answer);
+    /// Finishes what was begun and is not patient; returns the edge's life as it is known then, which nothing patient
+    /// changes.
+    pub(super) async fn finish_hasty(&mut self) -> Incarnation {
+        while self.working.len() > self.patient
+            && let Some(done) = self.working.next().await
+        {
+            self.take(done);
         }
         self.incarnation
+    }
+
+    /// Finishes everything, so that no claim is lost.
+    pub(super) async fn finish(mut self) {
+        while let Some(done) = self.working.next().await {
+            self.take(done);
+        }
     }
 
     /// Takes what is done already, as far as one message holds.
     fn gather(&mut self) {
         while self.answers.len() < MOST {
             match self.working.next().now_or_never().flatten() {
-                Some(answer) => self.take(answer),
+                Some(done) => self.take(done),
                 None => return,
             }
         }
     }
 
-    fn take(&mut self, answer: Answer) {
+    fn take(&mut self, (answer, patient): Done) {
+        self.patient -= usize::from(patient);
         self.incarnation = answer.incarnation.unwrap_or(self.incarnation);
         if !answer.items.is_empty() {
             self.answers.push_back(answer);
@@ -132,11 +153,11 @@ mod tests {
         let (down, mut edge) = mpsc::channel(1);
         down.try_send(Ok(LinkResponse::default())).unwrap();
         let mut desk = Desk::new(Incarnation(0));
-        desk.begin(async { confirmed(1) });
+        desk.begin(false, async { confirmed(1) });
         desk.turn(&down).now_or_never().unwrap().unwrap();
         // An answer waits, and the edge takes none. Work that others wait for goes on all the same.
         let (told, done) = tokio::sync::oneshot::channel();
-        desk.begin(async move {
+        desk.begin(false, async move {
             tokio::task::yield_now().await;
             told.send(()).unwrap();
             confirmed(2)
@@ -152,7 +173,7 @@ mod tests {
         desk.turn(&down).now_or_never().unwrap().unwrap();
         let message = edge.recv().await.unwrap().unwrap();
         assert_eq!((message.items.len(), message.redis_now_us), (2, 2));
-        assert_eq!(desk.finish().await, Incarnation(2));
+        assert_eq!(desk.finish_hasty().await, Incarnation(2));
     }
 
     #[tokio::test]
@@ -162,7 +183,7 @@ mod tests {
         let mut desk = Desk::new(Incarnation(0));
         for n in 0..AT_A_TIME {
             assert!(desk.has_room());
-            desk.begin(async move { confirmed(n as u64) });
+            desk.begin(false, async move { confirmed(n as u64) });
         }
         assert!(!desk.has_room());
         while desk.answers.len() < AT_A_TIME {
@@ -172,6 +193,36 @@ mod tests {
         assert!(desk.turn(&down).now_or_never().is_none());
         drop(edge);
         assert_eq!(desk.turn(&down).await, Err(Gone));
+    }
+
+    #[tokio::test]
+    async fn patient_items_leave_room_for_the_others_up_to_a_bound_of_their_own() {
+        let (down, mut edge) = mpsc::channel(1);
+        let mut desk = Desk::new(Incarnation(0));
+        let (turn, its_turn) = tokio::sync::watch::channel(false);
+        for n in 0..PATIENT {
+            assert!(desk.has_room(), "after {n} items");
+            let mut waits = its_turn.clone();
+            desk.begin(true, async move {
+                waits.wait_for(|come| *come).await.unwrap();
+                Answer::default()
+            });
+            if n == AT_A_TIME {
+                desk.begin(false, async { confirmed(1) });
+            }
+        }
+        assert!(!desk.has_room());
+        // What is not patient is answered meanwhile.
+        while edge.try_recv().is_err() {
+            desk.turn(&down).await.unwrap();
+        }
+        desk.begin(false, async { confirmed(2) });
+        assert_eq!(desk.finish_hasty().await, Incarnation(2));
+        turn.send_replace(true);
+        while !desk.has_room() {
+            desk.turn(&down).await.unwrap();
+        }
+        desk.finish().await;
     }
 
     #[tokio::test]

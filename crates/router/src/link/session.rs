@@ -216,7 +216,8 @@ impl Session {
         for UpItem { item, patient } in request.items {
             let Some(item) = item else { continue };
             let (engine, peer) = (Arc::clone(&self.engine), Arc::clone(&self.peer));
-            self.desk.begin(items::handle(engine, peer, item, patient));
+            self.desk
+                .begin(patient, items::handle(engine, peer, item, patient));
         }
     }
 
@@ -246,26 +247,33 @@ impl Session {
         }
     }
 
-    /// Finishes what is under way, so that no claim is lost; a life whose link broke is suspect. An edge that is
-    /// sent away lives on and links elsewhere: it is not suspect.
+    /// Finishes what is under way, so that no claim is lost; a life whose link broke is suspect, before what is patient
+    /// is done. An edge that is sent away lives on and links elsewhere: it is not suspect.
     async fn end(mut self, why: End) {
         // Nobody hears the canaries' reports any more; while kept they would count as waiting, and as a silence of
         // Kafka if the work that is finished here takes long.
         self.sung.clear();
-        let incarnation = self.desk.finish().await;
-        if let End::SentAway(why) = why {
-            tracing::info!(pod = %self.peer.pod, "link ended: {why}");
-            drop(self.down.try_send(Err(why.into())));
-            return;
+        let incarnation = self.desk.finish_hasty().await;
+        match why {
+            End::SentAway(why) => {
+                tracing::info!(pod = %self.peer.pod, "link ended: {why}");
+                drop(self.down.try_send(Err(why.into())));
+            }
+            End::Broken => broke(&self.engine, &self.peer, incarnation).await,
         }
-        tracing::warn!(pod = %self.peer.pod, link = %self.peer.link, "the link to an edge broke");
-        if incarnation.0 > 0
-            && let Err(error) = suspect(&self.engine.store, &self.peer, incarnation).await
-        {
-            tracing::warn!(pod = %self.peer.pod, %error, "cannot mark the pod as suspect; its lease will end");
-        }
-        self.engine.leases.forget(&self.peer.pod);
+        self.desk.finish().await;
     }
+}
+
+/// A life whose link broke is suspect.
+async fn broke(engine: &Engine, peer: &Peer, incarnation: Incarnation) {
+    tracing::warn!(pod = %peer.pod, link = %peer.link, "the link to an edge broke");
+    if incarnation.0 > 0
+        && let Err(error) = suspect(&engine.store, peer, incarnation).await
+    {
+        tracing::warn!(pod = %peer.pod, %error, "cannot mark the pod as suspect; its lease will end");
+    }
+    engine.leases.forget(&peer.pod);
 }
 
 /// Says that a life's link broke; a later link of it wins.
