@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account;
 use crate::engine::Engine;
-use crate::outbox::Haste;
+use crate::precedence::Haste;
 
 /// Timers of one call.
 const LIMIT: usize = 200;
@@ -77,8 +77,10 @@ where
 async fn slot_round(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
     loop {
         let late_us = engine.breaker.leaves_timers_us();
+        let entry = engine.precedence.enter(Haste::Patient).await;
         let asked_us = engine.clock.now_us();
         let mut reply = engine.store.run_overdue(slot, LIMIT, late_us).await?;
+        drop(entry);
         account::swept(&reply.value.handled, reply.redis_now);
         let claimed = std::mem::take(&mut reply.value.claimed);
         engine.follow_up(slot, asked_us, &reply, claimed);

@@ -22,7 +22,8 @@ use crate::failpoint;
 use crate::fullness::Queues;
 use crate::leases::{LeaseCache, LeaseView};
 use crate::link::Outbound;
-use crate::outbox::{Haste, Wakes};
+use crate::outbox::Wakes;
+use crate::precedence::{Haste, Precedence};
 use crate::producers::Producers;
 use crate::slots::{SlotQueues, SubmitError};
 use crate::told::Told;
@@ -45,6 +46,8 @@ pub struct Engine {
     pub leases: LeaseCache,
     /// Events on their way to the store.
     pub slots: SlotQueues,
+    /// Which calls to the store go first.
+    pub precedence: Precedence,
     /// Claims on their way to Kafka.
     pub dispatcher: Dispatcher,
     /// Which slots have something in their outbox.
@@ -101,6 +104,7 @@ impl Engine {
             breaker: Breaker::new(config.breaker.clone(), clock.clone()),
             clock,
             links: Queues::default(),
+            precedence: Precedence::default(),
             watch_reads: Semaphore::new(WATCH_READS),
             traces,
             wakes: Arc::new(Wakes::new(store.slots())),
@@ -156,8 +160,11 @@ impl Engine {
         events: Vec<EventInput>,
         patient: bool,
     ) -> Result<Reply<Vec<Applied>>, StoreError> {
+        let haste = if patient { Haste::Patient } else { Haste::Now };
+        let entry = self.precedence.enter(haste).await;
         let asked_us = self.clock.now_us();
         let mut reply = self.store.apply_events(slot, &events).await?;
+        drop(entry);
         account::applied(&events, &reply);
         let claimed = reply
             .value
@@ -165,7 +172,6 @@ impl Engine {
             .flat_map(|a| std::mem::take(&mut a.claimed))
             .collect();
         if reply.wants_drain {
-            let haste = if patient { Haste::Patient } else { Haste::Now };
             self.wakes.wake(slot, haste);
         }
         self.dispatch(None, asked_us, &reply, claimed);

@@ -20,6 +20,7 @@ pub mod leases;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
+pub mod precedence;
 pub mod producers;
 pub mod registry_api;
 mod server;

@@ -30,6 +30,7 @@ use self::plan::{Drained, Plan, Which};
 use crate::dispatcher::Ports;
 use crate::engine::Engine;
 use crate::metrics::DRAINS;
+use crate::precedence::{Entry, Haste};
 use crate::trace;
 
 /// Entries, and notes, of one drain.
@@ -52,6 +53,8 @@ const LEFT_TO_PEERS: DrainReply = DrainReply {
 pub trait Outlet: Ports {
     /// How many slots there are.
     fn slots(&self) -> u16;
+    /// Waits until a read or a trim may begin; what it gives is kept until that ended.
+    fn enter(&self, haste: Haste) -> impl Future<Output = Entry<'_>> + Send;
     /// Takes or renews the drain lease of a slot, and reads what is to leave: the entries after this number.
     fn read(&self, slot: Slot, after: u64) -> impl Future<Output = Result<DrainReply, StoreError>> + Send;
     /// Removes what left, and gives the drain lease back unless more is under way; true if entries are left, those among
@@ -70,15 +73,6 @@ pub struct Left {
     pub notes: Vec<(ChargePointId, String)>,
     /// Nothing else of the slot is on its way from this router.
     pub last: bool,
-}
-
-/// How soon a slot is to be drained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Haste {
-    /// In its turn, a few such slots at a time.
-    Patient,
-    /// At once.
-    Now,
 }
 
 /// Which slots have something to drain, and how soon: 0 for none, else a [`Haste`] from 1.
@@ -131,7 +125,7 @@ enum Turn {
 /// What comes of a drain.
 enum Step {
     /// What the first drain of a slot found.
-    Found(Slot, DrainReply),
+    Found(Slot, Haste, DrainReply),
     Ended(Slot, Which, Drained),
 }
 
@@ -143,7 +137,7 @@ impl Step {
             Drained::Stuck
         });
         let outcome = match how {
-            Drained::Empty | Drained::More | Drained::Full => "done",
+            Drained::Empty | Drained::More | Drained::Patient | Drained::Full => "done",
             Drained::Stuck => "stuck",
         };
         metrics::counter!(DRAINS, "outcome" => outcome).increment(1);
@@ -204,11 +198,11 @@ struct Drains<O> {
 impl<O: Outlet> Drains<O> {
     /// Begins all whose turn it is, each with its read.
     fn begin(&mut self) {
-        while let Some(slot) = self.plan.begin(Instant::now()) {
+        while let Some((slot, haste)) = self.plan.begin(Instant::now()) {
             let outlet = Arc::clone(&self.outlet);
             self.running.push(Box::pin(async move {
-                match outlet.read(slot, 0).await {
-                    Ok(found) if !is_nothing(&found) => Step::Found(slot, found),
+                match read(&*outlet, slot, 0, haste).await {
+                    Ok(found) if !is_nothing(&found) => Step::Found(slot, haste, found),
                     read => Step::ended(slot, Which::First, read.map(|_| Drained::Empty)),
                 }
             }));
@@ -223,8 +217,8 @@ impl<O: Outlet> Drains<O> {
 
     fn follow(&mut self, step: Step) {
         let again = match step {
-            Step::Found(slot, found) => {
-                self.send(slot, found);
+            Step::Found(slot, haste, found) => {
+                self.send(slot, haste, found);
                 (slot, self.plan.sending(slot))
             }
             Step::Ended(slot, which, how) => {
@@ -243,11 +237,11 @@ impl<O: Outlet> Drains<O> {
     }
 
     /// The second half of a first drain.
-    fn send(&mut self, slot: Slot, found: DrainReply) {
+    fn send(&mut self, slot: Slot, haste: Haste, found: DrainReply) {
         let before = self.on_their_way.begin(slot, &found);
         let outlet = Arc::clone(&self.outlet);
         self.running.push(Box::pin(async move {
-            let sent = send(&*outlet, slot, found, &before).await;
+            let sent = send(&*outlet, (slot, haste), found, &before).await;
             Step::ended(slot, Which::First, sent)
         }));
     }
@@ -265,20 +259,24 @@ impl<O: Outlet> Drains<O> {
     }
 }
 
+async fn read<O: Outlet>(outlet: &O, slot: Slot, after: u64, haste: Haste) -> Result<DrainReply, StoreError> {
+    let _entry = outlet.enter(haste).await;
+    outlet.read(slot, after).await
+}
+
 async fn overtake<O: Outlet>(outlet: &O, slot: Slot, before: &Before) -> Result<Drained, StoreError> {
     // Whatever comes of the read, the last of the two drains gives the lease back.
-    let (mut found, failure) = match outlet.read(slot, before.number).await {
+    let (mut found, failure) = match read(outlet, slot, before.number, Haste::Now).await {
         Ok(found) => (found, None),
         Err(error) => (LEFT_TO_PEERS, Some(error)),
     };
-    let all = found.entries.len();
-    found.entries.retain(|(_, entry)| !before.is_on_its_way(entry));
-    let some_wait = found.entries.len() < all;
-    let how = send(outlet, slot, found, before).await?;
-    match (failure, how) {
-        (Some(error), _) => Err(error),
-        (None, Drained::Empty) if some_wait => Ok(Drained::More),
-        (None, how) => Ok(how),
+    let stay = before.take_what_may_pass(&mut found.entries);
+    let how = send(outlet, (slot, Haste::Now), found, before).await?;
+    match (failure, how, stay) {
+        (Some(error), _, _) => Err(error),
+        (None, Drained::Empty, Some(Haste::Now)) => Ok(Drained::More),
+        (None, Drained::Empty, Some(Haste::Patient)) => Ok(Drained::Patient),
+        (None, how, _) => Ok(how),
     }
 }
 
@@ -289,7 +287,7 @@ fn is_nothing(found: &DrainReply) -> bool {
 /// Sends what a drain found, and removes what left.
 async fn send<O: Outlet>(
     outlet: &O,
-    slot: Slot,
+    (slot, haste): (Slot, Haste),
     found: DrainReply,
     before: &Before,
 ) -> Result<Drained, StoreError> {
@@ -301,6 +299,8 @@ async fn send<O: Outlet>(
         send::notes(outlet, found.notes)
     );
     let stuck = entries.len() < wanted;
+    // Waited for first: a drain that begins meanwhile is then the last one.
+    let _entry = outlet.enter(haste).await;
     let last = before.leave();
     if nothing && !last {
         return Ok(Drained::Empty);
@@ -318,6 +318,10 @@ async fn send<O: Outlet>(
 impl Outlet for Engine {
     fn slots(&self) -> u16 {
         self.store.slots()
+    }
+
+    async fn enter(&self, haste: Haste) -> Entry<'_> {
+        self.precedence.enter(haste).await
     }
 
     async fn read(&self, slot: Slot, after: u64) -> Result<DrainReply, StoreError> {

@@ -80,8 +80,10 @@ pub(super) fn accepted(
 async fn accept(engine: &Arc<Engine>, command: Request, span: Span) -> Result<AcceptReply, ApiError> {
     let shared = Arc::clone(engine);
     let call = async move {
+        let entry = shared.precedence.accept(command.priority).await;
         let asked_us = shared.clock.now_us();
         let mut reply = shared.store.accept(&command).await?;
+        drop(entry);
         let claimed = claimed(&mut reply.value);
         let (origin, slot) = (
             Origin { id: command.id, span },

@@ -4,9 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use domain::command::Priority;
 use domain::ids::{ChargePointId, Slot};
 use domain::slot::OutboxEntry;
 use store::DrainReply;
+
+use crate::precedence::Haste;
 
 /// What the first drain of each slot found.
 #[derive(Debug, Default)]
@@ -50,9 +53,22 @@ impl OnTheirWay {
 }
 
 impl Before {
-    /// Whether an earlier record of its charger may still be on its way.
-    pub(super) fn is_on_its_way(&self, entry: &OutboxEntry) -> bool {
-        self.chargers.contains(charger(entry))
+    /// Leaves of these entries those that the second drain sends, and tells how soon the others are to leave; none where
+    /// there are no others. Those of a charger of which an earlier record may be on its way stay, and what is of low
+    /// priority: its records wait for more on their way to Kafka, and no further drain would begin meanwhile.
+    pub(super) fn take_what_may_pass(&self, entries: &mut Vec<(u64, OutboxEntry)>) -> Option<Haste> {
+        let (mut behind, mut stay) = (HashSet::new(), None);
+        entries.retain(|(_, entry)| {
+            let of = charger(entry);
+            let is_low = entry.command.request.priority == Priority::Low;
+            let stays = is_low || self.chargers.contains(of) || behind.contains(of);
+            if stays {
+                behind.insert(of.clone());
+                stay = stay.max(Some(if is_low { Haste::Patient } else { Haste::Now }));
+            }
+            !stays
+        });
+        stay
     }
 
     /// One of the slot's drains has sent all it will; true if it was the last of them.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use domain::ids::Slot;
 use tokio::time::Instant;
 
-use super::Haste;
 use crate::beat::Beat;
+use crate::precedence::Haste;
 
 /// How long a slot rests after its first failed drain; each further one doubles it.
 const REST: Duration = Duration::from_millis(250);
@@ -27,6 +27,8 @@ pub(super) enum Drained {
     Empty,
     /// There may be more.
     More,
+    /// There is more, and it can wait.
+    Patient,
     /// As much left as one drain takes, so that there is more and nothing to wait for.
     Full,
     /// Something could not leave.
@@ -137,6 +139,7 @@ impl UnderWay {
         match how {
             Drained::Empty => {}
             Drained::More | Drained::Full => self.left = self.left.max(Some(haste)),
+            Drained::Patient => self.left = self.left.max(Some(Haste::Patient)),
             Drained::Stuck => self.stuck = true,
         }
     }
@@ -200,8 +203,8 @@ impl Plan {
         }
     }
 
-    /// The slot whose drain begins now, if there is room for one.
-    pub(super) fn begin(&mut self, now: Instant) -> Option<Slot> {
+    /// The slot whose drain begins now, if there is room for one, and in which haste.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<(Slot, Haste)> {
         self.end_waits(now);
         if self.draining >= self.at_a_time {
             return None;
@@ -216,7 +219,7 @@ impl Plan {
         turn.earliest = Some(Beat::of(slot, slots, self.begun, self.linger).after(now));
         self.draining += 1;
         self.draining_patient += usize::from(haste == Haste::Patient);
-        Some(slot)
+        Some((slot, haste))
     }
 
     fn next_patient(&mut self) -> Option<Slot> {

@@ -13,9 +13,11 @@ use prost::Message as _;
 use wire::gateway::record::v1::CommandResult;
 
 mod overtaking;
+mod precedence;
 
 use super::*;
 use crate::leases::LeaseView;
+use crate::precedence::Precedence;
 use crate::told::Told;
 
 const SLOTS: u16 = 8;
@@ -31,6 +33,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 #[derive(Default)]
 struct World {
     slots: Vec<Mutex<BTreeMap<u64, OutboxEntry>>>,
+    precedence: Precedence,
     kafka: AtomicBool,
     /// How long the broker's silence takes to become an error.
     silence: Duration,
@@ -140,6 +143,10 @@ impl Ports for World {
 impl Outlet for World {
     fn slots(&self) -> u16 {
         SLOTS
+    }
+
+    async fn enter(&self, haste: Haste) -> Entry<'_> {
+        self.precedence.enter(haste).await
     }
 
     async fn read(&self, slot: Slot, after: u64) -> Result<DrainReply, StoreError> {
@@ -296,6 +303,10 @@ impl Ports for Slow {
 impl Outlet for Slow {
     fn slots(&self) -> u16 {
         SLOTS
+    }
+
+    async fn enter(&self, haste: Haste) -> Entry<'_> {
+        self.0.enter(haste).await
     }
 
     async fn read(&self, slot: Slot, after: u64) -> Result<DrainReply, StoreError> {

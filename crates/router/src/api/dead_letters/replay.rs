@@ -157,8 +157,10 @@ async fn replay(engine: &Arc<Engine>, letter: &DeadLetter, how: How<'_>) -> Resu
 async fn call(engine: &Arc<Engine>, replay: Replay, span: Span) -> Result<ReplayReply, ApiError> {
     let shared = Arc::clone(engine);
     let call = async move {
+        let entry = shared.precedence.accept(replay.request.priority).await;
         let asked_us = shared.clock.now_us();
         let mut reply = shared.store.replay(&replay).await?;
+        drop(entry);
         let claimed = match &mut reply.value {
             ReplayReply::Tried(reply) => claimed(reply),
             _ => Vec::new(),

@@ -3,7 +3,9 @@
 use super::*;
 
 fn begun(plan: &mut Plan, now: Instant) -> Vec<u16> {
-    std::iter::from_fn(|| plan.begin(now)).map(|s| s.0).collect()
+    std::iter::from_fn(|| plan.begin(now))
+        .map(|(slot, _)| slot.0)
+        .collect()
 }
 
 fn first(slot: u16) -> (Slot, Which) {

@@ -40,6 +40,11 @@ impl Held {
         entries.insert(number, entry(0, charger, sequence));
     }
 
+    fn make_low(&self, number: u64) {
+        let mut entries = self.world.slots[0].lock().unwrap();
+        entries.get_mut(&number).unwrap().command.request.priority = Priority::Low;
+    }
+
     fn produced(&self) -> Vec<(String, u64)> {
         self.world.produced.lock().unwrap().clone()
     }
@@ -67,6 +72,10 @@ impl Ports for Held {
 impl Outlet for Held {
     fn slots(&self) -> u16 {
         SLOTS
+    }
+
+    async fn enter(&self, haste: Haste) -> Entry<'_> {
+        self.world.enter(haste).await
     }
 
     async fn read(&self, slot: Slot, after: u64) -> Result<DrainReply, StoreError> {
@@ -181,4 +190,55 @@ async fn a_read_under_way_at_the_end_is_still_sent_and_its_lease_given_back() {
     let held = draining.ended().await;
     assert_eq!(held.produced(), [of(Held::CHARGER, 1)]);
     assert_eq!(*held.trims.lock().unwrap(), [true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_waits_to_trim_is_still_under_way_for_one_that_overtakes_it() {
+    let held = Held::new();
+    held.let_go.add_permits(9);
+    let (wakes, token) = (Arc::new(Wakes::new(SLOTS)), CancellationToken::new());
+    wakes.take();
+    let drains = serve(Arc::clone(&held), Arc::clone(&wakes), token.clone(), plan());
+    let drains = tokio::spawn(drains);
+    wakes.wake(Slot(0), Haste::Patient);
+    while held.world.reads.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_micros(100)).await;
+    }
+    let hasty = held.world.precedence.enter(Haste::Now).await;
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert_eq!(held.produced(), [of(Held::CHARGER, 1)]);
+    held.add(2, 1, 1);
+    wakes.wake(Slot(0), Haste::Now);
+    a_second().await;
+    drop(hasty);
+    token.cancel();
+    drains.await.unwrap();
+    assert_eq!(held.produced(), [of(Held::CHARGER, 1), of("CP-0-1", 1)]);
+    assert_eq!(*held.trims.lock().unwrap(), [false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_low_overtakes_nothing_and_nothing_of_its_charger_passes_it() {
+    let draining = Draining::begun(Held::new()).await;
+    draining.held.add(2, 1, 1);
+    draining.held.add(3, 1, 2);
+    draining.held.add(4, 2, 1);
+    draining.held.make_low(2);
+    draining.wake().await;
+    assert_eq!(draining.held.produced(), [of("CP-0-2", 1)]);
+    draining.let_go().await;
+    let held = draining.ended().await;
+    let others = [of(Held::CHARGER, 1), of("CP-0-1", 1), of("CP-0-1", 2)];
+    assert_eq!(held.produced()[1..], others);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_low_and_was_left_behind_is_not_forgotten() {
+    let draining = Draining::begun(Held::new()).await;
+    draining.held.add(2, 1, 1);
+    draining.held.make_low(2);
+    draining.wake().await;
+    draining.let_go().await;
+    let held = draining.ended().await;
+    assert_eq!(held.produced(), [of(Held::CHARGER, 1), of("CP-0-1", 1)]);
 }

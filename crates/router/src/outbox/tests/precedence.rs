@@ -1,0 +1,44 @@
+//! Patient drains leave the store to whoever is in a hurry.
+
+use super::*;
+
+const A_MOMENT: Duration = Duration::from_millis(2);
+
+#[tokio::test(start_paused = true)]
+async fn a_patient_drain_reads_and_trims_while_no_hasty_call_is_under_way() {
+    let world = World::new(Duration::ZERO);
+    world.kafka.store(true, Ordering::SeqCst);
+    world.slots[0].lock().unwrap().retain(|number, _| *number == 1);
+    let (wakes, token) = (Arc::new(Wakes::new(SLOTS)), CancellationToken::new());
+    wakes.take();
+    let drains = serve(Arc::clone(&world), Arc::clone(&wakes), token.clone(), plan());
+    let drains = tokio::spawn(drains);
+
+    let hasty = world.precedence.enter(Haste::Now).await;
+    wakes.wake(Slot(0), Haste::Patient);
+    tokio::time::sleep(A_MOMENT).await;
+    assert_eq!(
+        world.reads.load(Ordering::SeqCst),
+        0,
+        "it reads beside a hasty call"
+    );
+    drop(hasty);
+    for _ in 0..100 {
+        if world.reads.load(Ordering::SeqCst) > 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let hasty = world.precedence.enter(Haste::Now).await;
+    tokio::time::sleep(A_MOMENT).await;
+    assert_eq!(world.produced.lock().unwrap().len(), 1);
+    assert!(
+        !world.slots[0].lock().unwrap().is_empty(),
+        "it trims beside a hasty call"
+    );
+    drop(hasty);
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(world.slots[0].lock().unwrap().is_empty());
+    token.cancel();
+    drains.await.unwrap();
+}
