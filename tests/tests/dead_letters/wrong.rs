@@ -86,6 +86,25 @@ fn every_wrong_field_of_a_filter_is_named() {
     });
 }
 
+#[test]
+fn a_call_that_changes_many_and_chooses_none_is_refused_and_changes_nothing() {
+    WORLD.run(async |system| {
+        let (api, id) = (system.api(1), system.charger_id("unchosen"));
+        let dead = expired(&api, command(&id, "Reset")).await;
+        let mut client = client(&api);
+        let refused = client
+            .purge_dead_letters(PurgeDeadLettersRequest::default())
+            .await;
+        assert_eq!(violations(&refused.unwrap_err()), ["filter"]);
+        let refused = client
+            .replay_dead_letters(ReplayDeadLettersRequest::default())
+            .await;
+        assert_eq!(violations(&refused.unwrap_err()), ["filter"]);
+        let kept = get(&api, &dead).await.unwrap();
+        assert!(kept.replayed_as.is_empty());
+    });
+}
+
 const BEFORE_1970: Timestamp = Timestamp {
     seconds: -1,
     nanos: 0,

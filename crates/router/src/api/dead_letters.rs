@@ -108,6 +108,18 @@ fn filter(filter: Option<&proto::DeadLetterFilter>, wrong: &mut Violations) -> D
     }
 }
 
+/// The same for a call that changes whatever matches: it must be there, if empty. A caller who forgot his choice must not
+/// change everything.
+fn chosen(of: Option<&proto::DeadLetterFilter>, wrong: &mut Violations) -> DeadLetterFilter {
+    if of.is_none() {
+        wrong.check(
+            "filter",
+            Err("is missing; an empty one stands for every dead letter".into()),
+        );
+    }
+    filter(of, wrong)
+}
+
 /// Checks a filter and a limit together.
 fn filter_and_limit(
     of: Option<&proto::DeadLetterFilter>,

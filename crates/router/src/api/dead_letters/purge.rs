@@ -57,7 +57,10 @@ pub(super) async fn purge(
 
 fn validate(request: &PurgeDeadLettersRequest) -> Result<Valid, ApiError> {
     let mut wrong = Violations::default();
-    let filter = super::filter(request.filter.as_ref(), &mut wrong);
+    let filter = match request.command_ids.as_slice() {
+        [] => super::chosen(request.filter.as_ref(), &mut wrong),
+        _ => super::filter(request.filter.as_ref(), &mut wrong),
+    };
     let limit = wrong.ok("limit", page::checked_size(request.limit));
     if request.command_ids.len() > page::MAX as usize {
         wrong.check("command_ids", Err(format!("must be at most {}", page::MAX)));

@@ -65,7 +65,7 @@ pub(super) async fn several(
     request: &ReplayDeadLettersRequest,
 ) -> Result<ReplayDeadLettersResponse, ApiError> {
     let mut wrong = Violations::default();
-    let filter = super::filter(request.filter.as_ref(), &mut wrong);
+    let filter = super::chosen(request.filter.as_ref(), &mut wrong);
     let deadline = violations::deadline(request.deadline.as_ref(), &engine.config.delivery);
     let deadline = wrong.ok("deadline", deadline);
     let limit = wrong.ok("limit", page::checked_size(request.limit));
