@@ -47,7 +47,7 @@ pub struct DemoArgs {
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
     /// No story: bring the stack up and say where a charger of yours may connect.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with_all = ["once", "output", "chargers", "rate"])]
     charger: Option<OwnCharger>,
     /// Simulated chargers.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -91,6 +91,9 @@ const CONNECT: Duration = Duration::from_secs(60);
 /// The edge and the router that are killed.
 const VICTIMS: (&str, &str) = ("edge-2", "router-1");
 
+/// What is said before the services are told to end, which takes them some seconds.
+const ENDING: &str = "ending the stack";
+
 /// Runs the demo until its end, or until Ctrl-C.
 pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
     let chargers = if args.charger.is_some() { 0 } else { args.chargers };
@@ -111,6 +114,7 @@ pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
         look::invite(&stack);
         say("Ctrl-C ends the stack");
         interrupt.requested().await;
+        say(ENDING);
         stack.stop().await;
         return Ok(0);
     }
@@ -148,7 +152,7 @@ impl Demo {
             args,
             stack,
             ledger,
-            view: View::new()?,
+            view: View::new(),
             killed_us: None,
             kills: Vec::new(),
         })
@@ -341,6 +345,7 @@ impl Demo {
         look::invite(&self.stack);
         say("the stack stays up; Ctrl-C ends it");
         interrupt.requested().await;
+        say(ENDING);
         Ok(())
     }
 

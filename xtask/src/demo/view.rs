@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Stderr, stderr};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::prelude::{CrosstermBackend, Frame, Stylize, Terminal};
 use ratatui::text::Line;
@@ -42,22 +41,23 @@ pub(super) struct View {
 }
 
 impl View {
-    /// A view for where standard error goes.
-    pub(super) fn new() -> Result<Self> {
+    /// A view for where standard error goes: of lines, unless that is a terminal that can be drawn on.
+    pub(super) fn new() -> Self {
         let terminal = if stderr().is_terminal() {
             let options = TerminalOptions {
                 viewport: Viewport::Inline(HEIGHT),
             };
-            Some(Terminal::with_options(CrosstermBackend::new(stderr()), options)?)
+            // It asks the terminal where its cursor is, and not every one answers.
+            Terminal::with_options(CrosstermBackend::new(stderr()), options).ok()
         } else {
             None
         };
-        Ok(Self {
+        Self {
             begun: Instant::now(),
             events: Vec::new(),
             terminal,
             last_line: 0,
-        })
+        }
     }
 
     /// How long it has been shown: the time of the events.
