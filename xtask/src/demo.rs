@@ -91,9 +91,6 @@ const CONNECT: Duration = Duration::from_secs(60);
 /// The edge and the router that are killed.
 const VICTIMS: (&str, &str) = ("edge-2", "router-1");
 
-/// What is said before the services are told to end, which takes them some seconds.
-const ENDING: &str = "ending the stack";
-
 /// Runs the demo until its end, or until Ctrl-C.
 pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
     let chargers = if args.charger.is_some() { 0 } else { args.chargers };
@@ -114,8 +111,7 @@ pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
         look::invite(&stack);
         say("Ctrl-C ends the stack");
         interrupt.requested().await;
-        say(ENDING);
-        stack.stop().await;
+        end(stack).await;
         return Ok(0);
     }
     let mut demo = Demo::new(args.clone(), stack)?;
@@ -126,8 +122,14 @@ pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
     if outcome.is_ok() && !args.once {
         demo.stay(interrupt).await?;
     }
-    demo.stack.stop().await;
+    end(demo.stack).await;
     outcome
+}
+
+/// Ends the services, which takes some seconds.
+async fn end(stack: Stack) {
+    say("ending the stack");
+    stack.stop().await;
 }
 
 /// The wall clock, microseconds: only to compare with the simulator's log, on the same machine.
@@ -345,7 +347,6 @@ impl Demo {
         look::invite(&self.stack);
         say("the stack stays up; Ctrl-C ends it");
         interrupt.requested().await;
-        say(ENDING);
         Ok(())
     }
 

@@ -151,7 +151,7 @@ where
     let mut batch = Vec::new();
     let mut earliest = Instant::now();
     loop {
-        // At the end nobody waits, and there may be much.
+        // At the end nobody waits for a turn, and there may be much.
         let pace = pace.as_ref().filter(|_| !stop.is_cancelled());
         let most = if pace.is_some() { MOST_PATIENT } else { MOST };
         let received = tokio::select! {

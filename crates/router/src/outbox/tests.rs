@@ -174,6 +174,16 @@ impl Outlet for World {
     }
 }
 
+/// Waits until a drain has read, within a second of simulated time.
+async fn until_read(world: &World) {
+    let read = async {
+        while world.reads.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(1), read).await.expect("it reads");
+}
+
 fn plan() -> Plan {
     Plan::new(SLOTS, (FEW, FEW), Duration::ZERO)
 }

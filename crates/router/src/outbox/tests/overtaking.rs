@@ -201,9 +201,7 @@ async fn a_drain_that_waits_to_trim_is_still_under_way_for_one_that_overtakes_it
     let drains = serve(Arc::clone(&held), Arc::clone(&wakes), token.clone(), plan());
     let drains = tokio::spawn(drains);
     wakes.wake(Slot(0), Haste::Patient);
-    while held.world.reads.load(Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_micros(100)).await;
-    }
+    until_read(&held.world).await;
     let hasty = held.world.precedence.enter(Haste::Now).await;
     tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(held.produced(), [of(Held::CHARGER, 1)]);

@@ -23,12 +23,7 @@ async fn a_patient_drain_reads_and_trims_while_no_hasty_call_is_under_way() {
         "it reads beside a hasty call"
     );
     drop(hasty);
-    for _ in 0..100 {
-        if world.reads.load(Ordering::SeqCst) > 0 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+    until_read(&world).await;
     let hasty = world.precedence.enter(Haste::Now).await;
     tokio::time::sleep(A_MOMENT).await;
     assert_eq!(world.produced.lock().unwrap().len(), 1);
