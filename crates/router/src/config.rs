@@ -114,7 +114,7 @@ pub struct DeliveryConfig {
     /// How long, at most, what is of low priority waits in a slot for more of its kind, before it goes to the store or
     /// leaves it: until the slot's next moment, and those are so far apart.
     pub low_priority_linger_ms: u64,
-    /// How long a record of low priority waits for others on its way to Kafka.
+    /// How long a record of low priority waits for others on its way to Kafka, if it comes so soon after another one.
     pub low_priority_produce_linger_ms: u64,
     /// Largest payload, in bytes.
     pub max_payload_bytes: usize,
@@ -190,7 +190,7 @@ impl Default for DeliveryConfig {
             idempotency_retention_ms: settings.idempotency_retention_us / 1_000,
             note_resend_ms: settings.note_resend_us / 1_000,
             low_priority_linger_ms: 500,
-            low_priority_produce_linger_ms: 50,
+            low_priority_produce_linger_ms: 200,
             max_payload_bytes: 64 << 10,
             redelivery: BTreeMap::new(),
         }

@@ -1,14 +1,15 @@
 //! The ways to Kafka: one for what is urgent, one for what is of low priority, and one for the rest. A broker serves the
 //! requests of a connection one after the other, so a backlog that leaves by the same connection stands before whatever
-//! comes after it. What is of low priority waits a moment for more of its kind, which saves the broker and the edges
-//! most of their work for it.
+//! comes after it. What is of low priority waits a moment for more of its kind where there is some, which saves the
+//! broker and the edges most of their work for it.
 //!
 //! Each has the bounds of `kafka` for itself; the client ids of the first two end in `-urgent` and `-low`.
 //!
 //! What has an order, as the results of a charger, is sent one after the other by whoever sends it; the ways keep
 //! order only each by itself.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bus::{BusConfig, BusError, DeliveryFuture, Message, Producer, SendError};
 use domain::command::Priority;
@@ -19,6 +20,29 @@ pub struct Producers {
     urgent: Producer,
     rest: Producer,
     low: Producer,
+    crowd: Arc<Crowd>,
+}
+
+/// Tells what has company from what is alone.
+#[derive(Debug)]
+struct Crowd {
+    /// What comes so long after another has company.
+    within: Duration,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Crowd {
+    fn new(within: Duration) -> Self {
+        let last = Mutex::new(None);
+        Self { within, last }
+    }
+
+    /// One more comes now. True if it has company.
+    fn joined(&self, now: Instant) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace(now);
+        before.is_some_and(|before| now.saturating_duration_since(before) < self.within)
+    }
 }
 
 impl Producers {
@@ -32,6 +56,7 @@ impl Producers {
             urgent: Producer::new(&named("urgent"))?,
             rest: Producer::new(config)?,
             low: Producer::lingering(&named("low"), low_priority_linger)?,
+            crowd: Arc::new(Crowd::new(low_priority_linger)),
         })
     }
 
@@ -39,8 +64,8 @@ impl Producers {
     pub fn send(&self, message: &Message, priority: Priority) -> Result<DeliveryFuture, SendError> {
         let way = match priority {
             Priority::Urgent => &self.urgent,
-            Priority::High | Priority::Normal => &self.rest,
-            Priority::Low => &self.low,
+            Priority::Low if self.crowd.joined(Instant::now()) => &self.low,
+            Priority::High | Priority::Normal | Priority::Low => &self.rest,
         };
         way.send(message)
     }
@@ -63,5 +88,24 @@ impl Producers {
             self.low.close(deadline)
         );
         urgent.and(rest).and(low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_soon_after_another_has_company() {
+        let (crowd, begun) = (Crowd::new(Duration::from_millis(200)), Instant::now());
+        let at = |ms| begun + Duration::from_millis(ms);
+        let joined = [0, 100, 299, 499, 500].map(|ms| crowd.joined(at(ms)));
+        assert_eq!(joined, [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn without_a_linger_everything_is_alone() {
+        let (crowd, now) = (Crowd::new(Duration::ZERO), Instant::now());
+        assert_eq!([crowd.joined(now), crowd.joined(now)], [false, false]);
     }
 }
