@@ -47,7 +47,7 @@ pub struct Engine {
     /// Events on their way to the store.
     pub slots: SlotQueues,
     /// Which calls to the store go first.
-    pub precedence: Precedence,
+    pub precedence: Arc<Precedence>,
     /// Claims on their way to Kafka.
     pub dispatcher: Dispatcher,
     /// Which slots have something in their outbox.
@@ -97,6 +97,7 @@ impl Engine {
         clock: MonoClock,
         traces: Arc<Traces>,
         (slots, dispatcher): (SlotQueues, Dispatcher),
+        precedence: Arc<Precedence>,
     ) -> Self {
         let unique = rand::random::<u32>();
         Self {
@@ -104,7 +105,7 @@ impl Engine {
             breaker: Breaker::new(config.breaker.clone(), clock.clone()),
             clock,
             links: Queues::default(),
-            precedence: Precedence::default(),
+            precedence,
             watch_reads: Semaphore::new(WATCH_READS),
             traces,
             wakes: Arc::new(Wakes::new(store.slots())),
@@ -153,18 +154,16 @@ impl Engine {
         });
     }
 
-    /// Applies a batch of one slot's events: the call that a slot's queue makes. What follows from patient ones is patient.
+    /// Applies a batch of one slot's events: the call that a slot's queue makes, when it is its turn. What follows from
+    /// patient ones is patient.
     pub async fn apply(
         &self,
         slot: Slot,
         events: Vec<EventInput>,
         patient: bool,
     ) -> Result<Reply<Vec<Applied>>, StoreError> {
-        let haste = if patient { Haste::Patient } else { Haste::Now };
-        let entry = self.precedence.enter(haste).await;
         let asked_us = self.clock.now_us();
         let mut reply = self.store.apply_events(slot, &events).await?;
-        drop(entry);
         account::applied(&events, &reply);
         let claimed = reply
             .value
@@ -172,6 +171,7 @@ impl Engine {
             .flat_map(|a| std::mem::take(&mut a.claimed))
             .collect();
         if reply.wants_drain {
+            let haste = if patient { Haste::Patient } else { Haste::Now };
             self.wakes.wake(slot, haste);
         }
         self.dispatch(None, asked_us, &reply, claimed);

@@ -11,6 +11,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -37,6 +38,8 @@ use crate::trace;
 pub const LIMIT: usize = 100;
 /// Slots drained at a time.
 pub const AT_A_TIME: usize = 64;
+/// What is patient leaves a slot at every second of its moments: a drain costs Redis two calls, and takes what two brought.
+const MOMENTS: u32 = 2;
 /// Slots among them that nobody is in a hurry for. Their records wait for more on their way to Kafka.
 const PATIENT: usize = 32;
 /// How long drains under way may take when the router ends; what they sent and did not remove is sent again.
@@ -148,7 +151,7 @@ impl Step {
 /// Drains whatever slot is woken until `token` is cancelled. What could not leave stays in the store; the timers'
 /// rounds see it and wake the slot, should this router forget it. What is patient waits at most so long for more.
 pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, linger: Duration, token: CancellationToken) {
-    let plan = Plan::new(outlet.slots(), (AT_A_TIME, PATIENT), linger);
+    let plan = Plan::new(outlet.slots(), (AT_A_TIME, PATIENT), linger * MOMENTS);
     serve(outlet, wakes, token, plan).await;
 }
 
@@ -157,6 +160,7 @@ async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellation
         outlet,
         plan,
         on_their_way: OnTheirWay::default(),
+        hurries: HashMap::new(),
         running: FuturesUnordered::new(),
     };
     loop {
@@ -192,6 +196,8 @@ struct Drains<O> {
     outlet: Arc<O>,
     plan: Plan,
     on_their_way: OnTheirWay,
+    /// By these the first drains that wait for their turn to read hear that somebody is in a hurry.
+    hurries: HashMap<Slot, Arc<Notify>>,
     running: FuturesUnordered<BoxFuture<'static, Step>>,
 }
 
@@ -199,9 +205,16 @@ impl<O: Outlet> Drains<O> {
     /// Begins all whose turn it is, each with its read.
     fn begin(&mut self) {
         while let Some((slot, haste)) = self.plan.begin(Instant::now()) {
-            let outlet = Arc::clone(&self.outlet);
+            let (outlet, hurry) = (Arc::clone(&self.outlet), Arc::new(Notify::new()));
+            self.hurries.insert(slot, Arc::clone(&hurry));
             self.running.push(Box::pin(async move {
-                match read(&*outlet, slot, 0, haste).await {
+                let entry = tokio::select! {
+                    entry = outlet.enter(haste) => entry,
+                    () = hurry.notified() => outlet.enter(Haste::Now).await,
+                };
+                let found = outlet.read(slot, 0).await;
+                drop(entry);
+                match found {
                     Ok(found) if !is_nothing(&found) => Step::Found(slot, haste, found),
                     read => Step::ended(slot, Which::First, read.map(|_| Drained::Empty)),
                 }
@@ -212,17 +225,21 @@ impl<O: Outlet> Drains<O> {
     fn wake(&mut self, slot: Slot, haste: Haste) {
         if self.plan.wake(slot, haste, Instant::now()) {
             self.overtake(slot);
+        } else if let (Haste::Now, Some(hurry)) = (haste, self.hurries.get(&slot)) {
+            hurry.notify_one();
         }
     }
 
     fn follow(&mut self, step: Step) {
         let again = match step {
             Step::Found(slot, haste, found) => {
+                self.hurries.remove(&slot);
                 self.send(slot, haste, found);
                 (slot, self.plan.sending(slot))
             }
             Step::Ended(slot, which, how) => {
                 if which == Which::First {
+                    self.hurries.remove(&slot);
                     self.on_their_way.forget(slot);
                 }
                 let overtakes = self
@@ -259,14 +276,12 @@ impl<O: Outlet> Drains<O> {
     }
 }
 
-async fn read<O: Outlet>(outlet: &O, slot: Slot, after: u64, haste: Haste) -> Result<DrainReply, StoreError> {
-    let _entry = outlet.enter(haste).await;
-    outlet.read(slot, after).await
-}
-
 async fn overtake<O: Outlet>(outlet: &O, slot: Slot, before: &Before) -> Result<Drained, StoreError> {
     // Whatever comes of the read, the last of the two drains gives the lease back.
-    let (mut found, failure) = match read(outlet, slot, before.number, Haste::Now).await {
+    let entry = outlet.enter(Haste::Now).await;
+    let read = outlet.read(slot, before.number).await;
+    drop(entry);
+    let (mut found, failure) = match read {
         Ok(found) => (found, None),
         Err(error) => (LEFT_TO_PEERS, Some(error)),
     };

@@ -1,16 +1,23 @@
 //! Who goes first to the store. Redis does one thing at a time, and sends the answers of calls that came together only
-//! after the last of them: whoever is in a hurry would wait for patient calls that begin beside his as well, not only for
-//! those that were there before.
+//! after the last of them: whoever is in a hurry waits for every patient call that is there before his or begins
+//! beside it. So there is one patient call at a time, whatever it is for, and none begins beside one in haste.
 
 use std::time::Duration;
 
 use domain::command::Priority;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
-/// How long patient work waits at most for a moment in which nobody is in a hurry: for about as long as one hasty call
-/// takes. More would not help where there are always some, and patient work must go on there too.
+/// How long a patient call that has its turn waits at most for a moment in which nobody is in a hurry: for about as long
+/// as one hasty call takes. More would not help where there are always some, and patient work must go on there too.
 const LONGEST_WAIT: Duration = Duration::from_millis(3);
+
+/// How long a patient call waits for its turn: for longer than every slot's calls together take on a busy machine. Then
+/// the server of other slots hangs, and it goes without.
+pub(crate) const LONGEST_TURN: Duration = Duration::from_millis(500);
+
+/// The same of the rounds of timers: two rounds of a slot that are far apart look to the store like a stall.
+const LONGEST_TURN_OF_ROUND: Duration = Duration::from_millis(20);
 
 /// How soon something is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,34 +28,41 @@ pub enum Haste {
     Now,
 }
 
-/// The calls to the store that somebody is in a hurry for and that are under way.
+/// The calls to the store that are under way.
 #[derive(Debug)]
 pub struct Precedence {
+    /// How many of them somebody is in a hurry for.
     hasty: watch::Sender<usize>,
+    /// Of the others.
+    turn: Semaphore,
+    /// Of the slots' events, for a place among those who wait for that.
+    place: Semaphore,
 }
 
-/// A call that has begun; if it is hasty, patient ones wait until this is dropped.
+/// A call that has begun: patient ones wait until this is dropped.
 #[must_use]
 #[derive(Debug)]
 pub struct Entry<'a> {
     hasty: Option<&'a watch::Sender<usize>>,
+    _turn: Option<SemaphorePermit<'a>>,
+    _place: Option<SemaphorePermit<'a>>,
 }
 
 impl Default for Precedence {
     fn default() -> Self {
         Self {
             hasty: watch::Sender::new(0),
+            turn: Semaphore::new(1),
+            place: Semaphore::new(1),
         }
     }
 }
 
 impl Precedence {
-    /// A call begins: at once if it is hasty, else as soon as no hasty one is under way.
+    /// A call begins: at once if it is hasty, else in its turn and as soon as no hasty one is under way.
     pub async fn enter(&self, haste: Haste) -> Entry<'_> {
         if haste == Haste::Patient {
-            let mut hasty = self.hasty.subscribe();
-            let _ = timeout(LONGEST_WAIT, hasty.wait_for(|hasty| *hasty == 0)).await;
-            return Entry { hasty: None };
+            return self.in_turn(LONGEST_TURN, None).await;
         }
         self.hasty.send_if_modified(|hasty| {
             *hasty += 1;
@@ -56,6 +70,32 @@ impl Precedence {
         });
         Entry {
             hasty: Some(&self.hasty),
+            _turn: None,
+            _place: None,
+        }
+    }
+
+    /// A round of timers begins, which is patient.
+    pub async fn round(&self) -> Entry<'_> {
+        self.in_turn(LONGEST_TURN_OF_ROUND, None).await
+    }
+
+    /// A call with patient events of a slot begins. All slots have one place together among those who wait for their
+    /// turn: however many have events, a drain or a round waits behind one of them.
+    pub async fn events(&self) -> Entry<'_> {
+        let place = timeout(LONGEST_TURN, self.place.acquire()).await;
+        let place = place.ok().and_then(Result::ok);
+        self.in_turn(LONGEST_TURN, place).await
+    }
+
+    async fn in_turn<'a>(&'a self, longest: Duration, place: Option<SemaphorePermit<'a>>) -> Entry<'a> {
+        let turn = timeout(longest, self.turn.acquire()).await;
+        let mut hasty = self.hasty.subscribe();
+        let _ = timeout(LONGEST_WAIT, hasty.wait_for(|hasty| *hasty == 0)).await;
+        Entry {
+            hasty: None,
+            _turn: turn.ok().and_then(Result::ok),
+            _place: place,
         }
     }
 
@@ -114,6 +154,44 @@ mod tests {
         let begun = Instant::now();
         drop(precedence.enter(Haste::Patient).await);
         assert_eq!(begun.elapsed(), LONGEST_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patient_calls_go_one_after_the_other_and_their_turn_is_not_waited_for_long() {
+        let precedence = Precedence::default();
+        let first = precedence.enter(Haste::Patient).await;
+        let second = precedence.enter(Haste::Patient);
+        tokio::pin!(second);
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(precedence.enter(Haste::Now).now_or_never().is_some());
+        drop(first);
+        let second = second.now_or_never().expect("its turn has come");
+
+        let begun = Instant::now();
+        drop(precedence.round().await);
+        assert_eq!(begun.elapsed(), LONGEST_TURN_OF_ROUND);
+        drop(precedence.enter(Haste::Patient).await);
+        assert_eq!(begun.elapsed(), LONGEST_TURN_OF_ROUND + LONGEST_TURN);
+        drop(second);
+        assert!(precedence.round().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_behind_the_events_of_one_slot_however_many_have_some() {
+        let precedence = Precedence::default();
+        let first = precedence.events().await;
+        let (second, third) = (precedence.events(), precedence.events());
+        let drain = precedence.enter(Haste::Patient);
+        tokio::pin!(second, third, drain);
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(third.as_mut().now_or_never().is_none());
+        assert!(drain.as_mut().now_or_never().is_none());
+        drop(first);
+        drop(drain.now_or_never().expect("no slot has its turn before it"));
+        let second = second.as_mut().now_or_never();
+        assert!(second.is_some() && third.as_mut().now_or_never().is_none());
+        drop(second);
+        assert!(third.now_or_never().is_some());
     }
 
     #[tokio::test]

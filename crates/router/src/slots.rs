@@ -1,7 +1,7 @@
 //! Events of one queue go to the store in one call at a time: while a call is on its way the next events
 //! gather, and they all go with the following one. What is patient has a queue of its own in each slot, whose calls are
-//! small, begin at moments of the slot's own and go one after the other over all slots, so that the rest finds slot and
-//! store free. Nothing else ever waits to fill a batch.
+//! small, begin at moments of the slot's own and wait for their turn, so that the rest finds slot and store free. Nothing
+//! else ever waits to fill a batch.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,25 +10,21 @@ use std::time::Duration;
 use domain::ids::Slot;
 use domain::slot::{Applied, EventInput};
 use store::{Reply, StoreError};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::beat::Beat;
 use crate::fullness;
 use crate::metrics::BATCH;
+use crate::precedence::{Entry, Haste, Precedence};
 
 /// Events that may wait in a queue; further senders wait for room.
 const QUEUE: usize = 1_024;
 /// Most events of one call: a script must not keep Redis busy for long.
 const MOST: usize = 128;
 /// Most patient ones: whatever else comes to that server meanwhile waits behind them.
-const MOST_PATIENT: usize = 16;
-/// Calls under way at a time, over all slots, that nobody is in a hurry for: what comes meanwhile waits in the store
-/// behind no more than these.
-const PATIENT: usize = 1;
-/// How long such a call waits for its turn.
-const LONGEST_WAIT: Duration = Duration::from_millis(200);
+const MOST_PATIENT: usize = 32;
 
 /// What became of one event.
 pub type Outcome = Result<Reply<Applied>, Arc<StoreError>>;
@@ -61,16 +57,9 @@ pub struct QueueEnd {
     /// Whether they can wait for their turn.
     pub patient: bool,
     jobs: mpsc::Receiver<Job>,
-    pace: Option<Pace>,
-}
-
-/// The pace of patient calls.
-#[derive(Debug, Clone)]
-struct Pace {
-    /// When the slot's calls begin, unless one is full.
+    /// When patient calls begin, unless one is full.
     beat: Beat,
-    /// Of all slots.
-    turns: Arc<Semaphore>,
+    precedence: Arc<Precedence>,
 }
 
 /// Why an event has no outcome.
@@ -90,26 +79,23 @@ pub enum SubmitError {
 impl SlotQueues {
     /// Queues for so many slots, and their ends. What is patient waits at most so long for more.
     #[must_use]
-    pub fn new(slots: u16, linger: Duration) -> (Self, Vec<QueueEnd>) {
-        let (begun, turns) = (Instant::now(), Arc::new(Semaphore::new(PATIENT)));
-        let pace = |slot| Pace {
-            beat: Beat::of(slot, slots, begun, linger),
-            turns: Arc::clone(&turns),
-        };
+    pub fn new(slots: u16, linger: Duration, precedence: &Arc<Precedence>) -> (Self, Vec<QueueEnd>) {
+        let begun = Instant::now();
         let mut ends = Vec::with_capacity(2 * usize::from(slots));
-        let mut queue = |slot, pace: Option<Pace>| {
+        let mut queue = |slot, patient| {
             let (sender, jobs) = mpsc::channel(QUEUE);
             ends.push(QueueEnd {
                 slot,
-                patient: pace.is_some(),
+                patient,
                 jobs,
-                pace,
+                beat: Beat::of(slot, slots, begun, linger),
+                precedence: Arc::clone(precedence),
             });
             sender
         };
         let senders = (0..slots).map(|n| Senders {
-            hasty: queue(Slot(n), None),
-            patient: queue(Slot(n), Some(pace(Slot(n)))),
+            hasty: queue(Slot(n), false),
+            patient: queue(Slot(n), true),
         });
         let slots = senders.collect();
         (Self { slots }, ends)
@@ -147,13 +133,19 @@ pub async fn run<F>(end: QueueEnd, stop: CancellationToken, mut apply: impl FnMu
 where
     F: Future<Output = Result<Reply<Vec<Applied>>, StoreError>>,
 {
-    let QueueEnd { mut jobs, pace, .. } = end;
+    let QueueEnd {
+        patient,
+        mut jobs,
+        beat,
+        precedence,
+        ..
+    } = end;
     let mut batch = Vec::new();
     let mut earliest = Instant::now();
     loop {
         // At the end nobody waits for a turn, and there may be much.
-        let pace = pace.as_ref().filter(|_| !stop.is_cancelled());
-        let most = if pace.is_some() { MOST_PATIENT } else { MOST };
+        let patient = patient && !stop.is_cancelled();
+        let most = if patient { MOST_PATIENT } else { MOST };
         let received = tokio::select! {
             biased;
             received = jobs.recv_many(&mut batch, most) => received,
@@ -165,36 +157,35 @@ where
         if received == 0 {
             return;
         }
-        let _turn = match pace {
-            Some(pace) => {
-                let moment = stop.run_until_cancelled(sleep_until(earliest));
-                gather(moment, &mut jobs, &mut batch).await;
-                earliest = pace.beat.after(Instant::now());
-                turn(&pace.turns, &mut jobs, &mut batch).await
-            }
-            None => None,
+        let entry = if patient {
+            let moment = stop.run_until_cancelled(sleep_until(earliest));
+            gather(moment, &mut jobs, &mut batch).await;
+            earliest = beat.after(Instant::now());
+            turn(&precedence, &mut jobs, &mut batch).await
+        } else {
+            precedence.enter(Haste::Now).await
         };
         #[allow(clippy::cast_precision_loss, reason = "a batch has at most 128 events")]
         metrics::histogram!(BATCH).record(batch.len() as f64);
         let (inputs, waiting): (Vec<_>, Vec<_>) = batch.drain(..).map(|j| (j.input, j.done)).unzip();
-        answer(apply(inputs).await, waiting);
+        let result = apply(inputs).await;
+        drop(entry);
+        answer(result, waiting);
     }
 }
 
-/// Waits for a turn, and gathers what comes meanwhile. None where no turn comes for long, because the server of other
-/// slots hangs.
+/// Waits for a patient call's turn, and gathers what comes meanwhile.
 async fn turn<'a>(
-    turns: &'a Semaphore,
+    precedence: &'a Precedence,
     jobs: &mut mpsc::Receiver<Job>,
     batch: &mut Vec<Job>,
-) -> Option<SemaphorePermit<'a>> {
-    let turn = timeout(LONGEST_WAIT, turns.acquire());
+) -> Entry<'a> {
+    let turn = precedence.events();
     tokio::pin!(turn);
-    let had = match gather(&mut turn, jobs, batch).await {
-        Some(had) => had,
+    match gather(&mut turn, jobs, batch).await {
+        Some(entry) => entry,
         None => turn.await,
-    };
-    had.ok().and_then(Result::ok)
+    }
 }
 
 /// Waits, and gathers what comes meanwhile. None where as many came as one patient call takes.

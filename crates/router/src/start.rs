@@ -131,12 +131,15 @@ pub(crate) fn store(
         let Some(store) = Box::pin(connect(&config, &condition, &token)).await? else {
             return Ok(());
         };
-        let (slot_queues, slot_ends) = SlotQueues::new(store.slots(), config.delivery.low_priority_linger());
+        let (precedence, linger) = (Arc::default(), config.delivery.low_priority_linger());
+        let (slot_queues, slot_ends) = SlotQueues::new(store.slots(), linger, &precedence);
         let traces = Traces::new(&config.telemetry);
         let (dispatcher, dispatch_ends) = Dispatcher::new(Arc::clone(&traces));
         let clock = context.clock.clone();
         let queues = (slot_queues, dispatcher);
-        let engine = Arc::new(Engine::new(config, store, producers, clock, traces, queues));
+        let engine = Arc::new(Engine::new(
+            config, store, producers, clock, traces, queues, precedence,
+        ));
         workers.serve(&engine, slot_ends, dispatch_ends);
         loops(&context, &engine);
         cell.set(engine);

@@ -4,8 +4,14 @@ use std::sync::Mutex;
 
 use domain::delivery::{Event, EventKind};
 use domain::ids::{CommandId, Micros};
+use tokio::sync::Semaphore;
 
 use super::*;
+use crate::precedence::LONGEST_TURN;
+
+fn queues(slots: u16, linger: Duration) -> (SlotQueues, Vec<QueueEnd>) {
+    SlotQueues::new(slots, linger, &Arc::default())
+}
 
 fn input(n: u8, slot: u16) -> EventInput {
     let id = CommandId::new(u64::from(n), [n; 10], Slot(slot));
@@ -33,7 +39,7 @@ fn applied(inputs: &[EventInput]) -> Reply<Vec<Applied>> {
 
 #[tokio::test]
 async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
-    let (queues, mut ends) = SlotQueues::new(1, Duration::ZERO);
+    let (queues, mut ends) = queues(1, Duration::ZERO);
     let gate = Arc::new(Semaphore::new(0));
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let (g, s) = (Arc::clone(&gate), Arc::clone(&sizes));
@@ -68,7 +74,7 @@ async fn what_comes_while_a_call_is_on_its_way_goes_together_with_the_next() {
 
 #[tokio::test]
 async fn a_failed_call_fails_all_its_events_and_the_next_call_works() {
-    let (queues, mut ends) = SlotQueues::new(1, Duration::ZERO);
+    let (queues, mut ends) = queues(1, Duration::ZERO);
     let mut first = true;
     let server = tokio::spawn(run(ends.remove(0), CancellationToken::new(), move |inputs| {
         let fails = std::mem::take(&mut first);
@@ -89,7 +95,7 @@ async fn a_failed_call_fails_all_its_events_and_the_next_call_works() {
 
 #[tokio::test]
 async fn a_stop_lets_what_was_queued_finish_and_takes_no_more() {
-    let (queues, mut ends) = SlotQueues::new(1, Duration::ZERO);
+    let (queues, mut ends) = queues(1, Duration::ZERO);
     let stop = CancellationToken::new();
     let waiting = tokio::spawn({
         let queues = queues.clone();
@@ -109,7 +115,7 @@ async fn a_stop_lets_what_was_queued_finish_and_takes_no_more() {
 
 #[tokio::test]
 async fn an_id_of_a_foreign_slot_and_a_closed_router_are_told_apart() {
-    let (queues, ends) = SlotQueues::new(2, Duration::ZERO);
+    let (queues, ends) = queues(2, Duration::ZERO);
     assert!(matches!(
         queues.apply(input(1, 9)).await,
         Err(SubmitError::NoSlot)
@@ -124,15 +130,15 @@ async fn an_id_of_a_foreign_slot_and_a_closed_router_are_told_apart() {
 /// One slot whose calls are told, by their size and whether they are of what is patient, and a way to submit to it.
 struct OneSlot {
     queues: SlotQueues,
-    turns: Arc<Semaphore>,
+    precedence: Arc<Precedence>,
     called: mpsc::UnboundedReceiver<(usize, bool)>,
 }
 
 impl OneSlot {
     fn served(linger: Duration) -> Self {
-        let (queues, ends) = SlotQueues::new(1, linger);
+        let (queues, ends) = queues(1, linger);
         let (calls, called) = mpsc::unbounded_channel();
-        let turns = ends.iter().find_map(|end| end.pace.clone()).unwrap().turns;
+        let precedence = Arc::clone(&ends[0].precedence);
         for end in ends {
             let (calls, patient) = (calls.clone(), end.patient);
             let apply = move |inputs: Vec<EventInput>| {
@@ -144,7 +150,7 @@ impl OneSlot {
         }
         Self {
             queues,
-            turns,
+            precedence,
             called,
         }
     }
@@ -162,8 +168,8 @@ impl OneSlot {
 #[tokio::test(start_paused = true)]
 async fn what_is_patient_waits_for_its_turn_and_what_is_not_goes_before_it() {
     let mut slot = OneSlot::served(Duration::ZERO);
-    let turns = Arc::clone(&slot.turns);
-    let taken = turns.acquire().await.unwrap();
+    let precedence = Arc::clone(&slot.precedence);
+    let taken = precedence.enter(Haste::Patient).await;
     slot.submit(1, true).await;
     slot.submit(2, true).await;
     assert!(slot.called.try_recv().is_err(), "nobody's turn has come");
@@ -176,7 +182,7 @@ async fn what_is_patient_waits_for_its_turn_and_what_is_not_goes_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_patient_does_not_wait_for_a_patient_call_of_its_slot() {
-    let (queues, ends) = SlotQueues::new(1, Duration::ZERO);
+    let (queues, ends) = queues(1, Duration::ZERO);
     for end in ends {
         let patient = end.patient;
         let apply = move |inputs: Vec<EventInput>| async move {
@@ -195,12 +201,44 @@ async fn what_is_not_patient_does_not_wait_for_a_patient_call_of_its_slot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_patient_call_begins_beside_one_in_haste_of_another_slot() {
+    let (queues, ends) = queues(2, Duration::ZERO);
+    let (gate, (calls, mut called)) = (Arc::new(Semaphore::new(0)), mpsc::unbounded_channel());
+    for end in ends {
+        let (calls, gate, slot) = (calls.clone(), Arc::clone(&gate), end.slot);
+        let apply = move |inputs: Vec<EventInput>| {
+            calls.send(slot).unwrap();
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(applied(&inputs))
+            }
+        };
+        tokio::spawn(run(end, CancellationToken::new(), apply));
+    }
+    let submitted = [(0, false), (1, true)].map(|(slot, patient)| {
+        let queues = queues.clone();
+        tokio::spawn(async move { queues.submit(input(1, slot), patient).await })
+    });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(called.try_recv(), Ok(Slot(0)));
+    assert!(called.try_recv().is_err(), "it begins beside the other");
+    gate.add_permits(2);
+    for submitted in submitted {
+        assert!(submitted.await.unwrap().is_ok());
+    }
+    assert_eq!(called.try_recv(), Ok(Slot(1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slot_keeps_its_place_whatever_else_comes() {
     let mut slot = OneSlot::served(Duration::ZERO);
-    let turns = Arc::clone(&slot.turns);
-    let last = turns.acquire().await.unwrap();
+    let precedence = Arc::clone(&slot.precedence);
+    let last = precedence.enter(Haste::Patient).await;
     slot.submit(1, true).await;
-    let other = turns.acquire();
+    let other = precedence.enter(Haste::Patient);
     tokio::pin!(other);
     assert!(futures_util::poll!(&mut other).is_pending());
     slot.submit(2, true).await;
@@ -217,17 +255,17 @@ async fn a_slot_keeps_its_place_whatever_else_comes() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_does_not_come_is_not_waited_for_long_and_no_call_is_large() {
     let mut slot = OneSlot::served(Duration::ZERO);
-    let turns = Arc::clone(&slot.turns);
-    let _taken = turns.acquire().await.unwrap();
+    let precedence = Arc::clone(&slot.precedence);
+    let _taken = precedence.enter(Haste::Patient).await;
     let began = Instant::now();
     slot.submit(1, true).await;
     assert_eq!(slot.called.recv().await, Some((1, true)));
-    assert_eq!(began.elapsed(), LONGEST_WAIT);
+    assert_eq!(began.elapsed(), LONGEST_TURN);
     for _ in 0..=MOST_PATIENT {
         slot.submit(1, true).await;
     }
     assert_eq!(slot.called.recv().await, Some((MOST_PATIENT, true)));
-    assert_eq!(began.elapsed(), 2 * LONGEST_WAIT);
+    assert_eq!(began.elapsed(), 2 * LONGEST_TURN);
     assert_eq!(slot.called.recv().await, Some((1, true)));
 }
 
@@ -255,7 +293,7 @@ async fn what_is_patient_goes_at_once_and_then_waits_for_more_unless_a_call_is_f
 #[tokio::test(start_paused = true)]
 async fn slots_that_began_together_go_on_apart() {
     const PERIOD: Duration = Duration::from_millis(400);
-    let (queues, ends) = SlotQueues::new(4, PERIOD);
+    let (queues, ends) = queues(4, PERIOD);
     let begun = Instant::now();
     let (calls, mut called) = mpsc::unbounded_channel();
     for end in ends {
@@ -286,10 +324,10 @@ async fn slots_that_began_together_go_on_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_the_waiting_for_more_and_what_is_left_needs_no_turns() {
-    let (queues, mut ends) = SlotQueues::new(1, Duration::from_secs(3_600));
+    let (queues, mut ends) = queues(1, Duration::from_secs(3_600));
     let stop = CancellationToken::new();
     let patient = ends.remove(1);
-    let turns = patient.pace.clone().unwrap().turns;
+    let precedence = Arc::clone(&patient.precedence);
     let server = tokio::spawn(run(patient, stop.clone(), |inputs| async move {
         Ok(applied(&inputs))
     }));
@@ -302,13 +340,13 @@ async fn a_stop_ends_the_waiting_for_more_and_what_is_left_needs_no_turns() {
         let queues = queues.clone();
         tokio::spawn(async move { queues.submit(input(3, 0), true).await });
     }
-    let _taken = turns.acquire().await.unwrap();
+    let _taken = precedence.enter(Haste::Patient).await;
     tokio::task::yield_now().await;
     stop.cancel();
     assert!(waits.await.is_ok());
     server.await.unwrap();
     assert!(
-        began.elapsed() <= LONGEST_WAIT,
+        began.elapsed() <= LONGEST_TURN,
         "only who was in the queue for a turn waited for it"
     );
 }

@@ -5,6 +5,26 @@ use super::*;
 const A_MOMENT: Duration = Duration::from_millis(2);
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_that_waits_for_its_turn_waits_no_more_when_somebody_is_in_a_hurry() {
+    let world = World::new(Duration::ZERO);
+    world.kafka.store(true, Ordering::SeqCst);
+    let (wakes, token) = (Arc::new(Wakes::new(SLOTS)), CancellationToken::new());
+    wakes.take();
+    let drains = serve(Arc::clone(&world), Arc::clone(&wakes), token.clone(), plan());
+    let drains = tokio::spawn(drains);
+
+    let _turn = world.precedence.enter(Haste::Patient).await;
+    wakes.wake(Slot(0), Haste::Patient);
+    tokio::time::sleep(A_MOMENT).await;
+    assert_eq!(world.reads.load(Ordering::SeqCst), 0, "it goes without its turn");
+    wakes.wake(Slot(0), Haste::Now);
+    tokio::time::sleep(A_MOMENT).await;
+    assert!(!world.produced.lock().unwrap().is_empty(), "it still waits");
+    token.cancel();
+    drains.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_patient_drain_reads_and_trims_while_no_hasty_call_is_under_way() {
     let world = World::new(Duration::ZERO);
     world.kafka.store(true, Ordering::SeqCst);
