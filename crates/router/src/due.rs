@@ -77,7 +77,7 @@ where
 async fn slot_round(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
     loop {
         let late_us = engine.breaker.leaves_timers_us();
-        let entry = engine.precedence.round().await;
+        let entry = engine.precedence.enter_round().await;
         let asked_us = engine.clock.now_us();
         let mut reply = engine.store.run_overdue(slot, LIMIT, late_us).await?;
         drop(entry);

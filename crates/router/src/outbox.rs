@@ -38,8 +38,6 @@ use crate::trace;
 pub const LIMIT: usize = 100;
 /// Slots drained at a time.
 pub const AT_A_TIME: usize = 64;
-/// What is patient leaves a slot at every second of its moments: a drain costs Redis two calls, and takes what two brought.
-const MOMENTS: u32 = 2;
 /// Slots among them that nobody is in a hurry for. Their records wait for more on their way to Kafka.
 const PATIENT: usize = 32;
 /// How long drains under way may take when the router ends; what they sent and did not remove is sent again.
@@ -151,7 +149,7 @@ impl Step {
 /// Drains whatever slot is woken until `token` is cancelled. What could not leave stays in the store; the timers'
 /// rounds see it and wake the slot, should this router forget it. What is patient waits at most so long for more.
 pub async fn run<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, linger: Duration, token: CancellationToken) {
-    let plan = Plan::new(outlet.slots(), (AT_A_TIME, PATIENT), linger * MOMENTS);
+    let plan = Plan::new(outlet.slots(), (AT_A_TIME, PATIENT), linger);
     serve(outlet, wakes, token, plan).await;
 }
 
@@ -184,8 +182,10 @@ async fn serve<O: Outlet>(outlet: Arc<O>, wakes: Arc<Wakes>, token: Cancellation
     }
     // Time is up for those that wait for Kafka: an entry that was not removed is sent again by a peer.
     let last = async {
+        drains.hurry();
         while let Some(step) = drains.running.next().await {
             drains.follow(step);
+            drains.hurry();
         }
     };
     let _ = timeout(LAST_DRAINS, last).await;
@@ -196,7 +196,7 @@ struct Drains<O> {
     outlet: Arc<O>,
     plan: Plan,
     on_their_way: OnTheirWay,
-    /// By these the first drains that wait for their turn to read hear that somebody is in a hurry.
+    /// By these the first drains that wait for their turn hear that somebody is in a hurry.
     hurries: HashMap<Slot, Arc<Notify>>,
     running: FuturesUnordered<BoxFuture<'static, Step>>,
 }
@@ -208,10 +208,7 @@ impl<O: Outlet> Drains<O> {
             let (outlet, hurry) = (Arc::clone(&self.outlet), Arc::new(Notify::new()));
             self.hurries.insert(slot, Arc::clone(&hurry));
             self.running.push(Box::pin(async move {
-                let entry = tokio::select! {
-                    entry = outlet.enter(haste) => entry,
-                    () = hurry.notified() => outlet.enter(Haste::Now).await,
-                };
+                let entry = enter(&*outlet, haste, &hurry).await;
                 let found = outlet.read(slot, 0).await;
                 drop(entry);
                 match found {
@@ -225,15 +222,20 @@ impl<O: Outlet> Drains<O> {
     fn wake(&mut self, slot: Slot, haste: Haste) {
         if self.plan.wake(slot, haste, Instant::now()) {
             self.overtake(slot);
-        } else if let (Haste::Now, Some(hurry)) = (haste, self.hurries.get(&slot)) {
+        }
+        if let (Haste::Now, Some(hurry)) = (haste, self.hurries.get(&slot)) {
             hurry.notify_one();
         }
+    }
+
+    /// No drain waits for its turn any more.
+    fn hurry(&self) {
+        self.hurries.values().for_each(|hurry| hurry.notify_one());
     }
 
     fn follow(&mut self, step: Step) {
         let again = match step {
             Step::Found(slot, haste, found) => {
-                self.hurries.remove(&slot);
                 self.send(slot, haste, found);
                 (slot, self.plan.sending(slot))
             }
@@ -256,9 +258,11 @@ impl<O: Outlet> Drains<O> {
     /// The second half of a first drain.
     fn send(&mut self, slot: Slot, haste: Haste, found: DrainReply) {
         let before = self.on_their_way.begin(slot, &found);
-        let outlet = Arc::clone(&self.outlet);
+        let (outlet, hurry) = (Arc::clone(&self.outlet), self.hurries.get(&slot).cloned());
+        let hurry = hurry.unwrap_or_default();
         self.running.push(Box::pin(async move {
-            let sent = send(&*outlet, (slot, haste), found, &before).await;
+            let turn = enter(&*outlet, haste, &hurry);
+            let sent = send(&*outlet, slot, found, (&before, turn)).await;
             Step::ended(slot, Which::First, sent)
         }));
     }
@@ -286,7 +290,7 @@ async fn overtake<O: Outlet>(outlet: &O, slot: Slot, before: &Before) -> Result<
         Err(error) => (LEFT_TO_PEERS, Some(error)),
     };
     let stay = before.take_what_may_pass(&mut found.entries);
-    let how = send(outlet, (slot, Haste::Now), found, before).await?;
+    let how = send(outlet, slot, found, (before, outlet.enter(Haste::Now))).await?;
     match (failure, how, stay) {
         (Some(error), _, _) => Err(error),
         (None, Drained::Empty, Some(Haste::Now)) => Ok(Drained::More),
@@ -299,12 +303,20 @@ fn is_nothing(found: &DrainReply) -> bool {
     !found.held || (found.entries.is_empty() && found.notes.is_empty())
 }
 
-/// Sends what a drain found, and removes what left.
-async fn send<O: Outlet>(
-    outlet: &O,
-    (slot, haste): (Slot, Haste),
+/// Waits until a drain may begin a call; somebody's hurry ends its waiting for its turn.
+async fn enter<'a, O: Outlet>(outlet: &'a O, haste: Haste, hurry: &Notify) -> Entry<'a> {
+    tokio::select! {
+        entry = outlet.enter(haste) => entry,
+        () = hurry.notified() => outlet.enter(Haste::Now).await,
+    }
+}
+
+/// Sends what a drain found, and removes what left when it is its `turn`.
+async fn send<'a, O: Outlet>(
+    outlet: &'a O,
+    slot: Slot,
     found: DrainReply,
-    before: &Before,
+    (before, turn): (&Before, impl Future<Output = Entry<'a>>),
 ) -> Result<Drained, StoreError> {
     let nothing = is_nothing(&found);
     let full = found.notes.len() >= LIMIT || found.entries.len() >= LIMIT;
@@ -315,7 +327,7 @@ async fn send<O: Outlet>(
     );
     let stuck = entries.len() < wanted;
     // Waited for first: a drain that begins meanwhile is then the last one.
-    let _entry = outlet.enter(haste).await;
+    let _entry = turn.await;
     let last = before.leave();
     if nothing && !last {
         return Ok(Drained::Empty);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::command::Priority;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a patient call that has its turn waits at most for a moment in which nobody is in a hurry: for about as long
 /// as one hasty call takes. More would not help where there are always some, and patient work must go on there too.
@@ -33,9 +33,9 @@ pub enum Haste {
 pub struct Precedence {
     /// How many of them somebody is in a hurry for.
     hasty: watch::Sender<usize>,
-    /// Of the others.
+    /// The turn of patient calls, which one of them has.
     turn: Semaphore,
-    /// Of the slots' events, for a place among those who wait for that.
+    /// The place that the slots' events have among those who wait for the turn.
     place: Semaphore,
 }
 
@@ -62,7 +62,7 @@ impl Precedence {
     /// A call begins: at once if it is hasty, else in its turn and as soon as no hasty one is under way.
     pub async fn enter(&self, haste: Haste) -> Entry<'_> {
         if haste == Haste::Patient {
-            return self.in_turn(LONGEST_TURN, None).await;
+            return self.in_turn(Instant::now() + LONGEST_TURN, None).await;
         }
         self.hasty.send_if_modified(|hasty| {
             *hasty += 1;
@@ -76,20 +76,20 @@ impl Precedence {
     }
 
     /// A round of timers begins, which is patient.
-    pub async fn round(&self) -> Entry<'_> {
-        self.in_turn(LONGEST_TURN_OF_ROUND, None).await
+    pub async fn enter_round(&self) -> Entry<'_> {
+        self.in_turn(Instant::now() + LONGEST_TURN_OF_ROUND, None).await
     }
 
     /// A call with patient events of a slot begins. All slots have one place together among those who wait for their
     /// turn: however many have events, a drain or a round waits behind one of them.
-    pub async fn events(&self) -> Entry<'_> {
-        let place = timeout(LONGEST_TURN, self.place.acquire()).await;
-        let place = place.ok().and_then(Result::ok);
-        self.in_turn(LONGEST_TURN, place).await
+    pub async fn enter_events(&self) -> Entry<'_> {
+        let until = Instant::now() + LONGEST_TURN;
+        let place = timeout_at(until, self.place.acquire()).await;
+        self.in_turn(until, place.ok().and_then(Result::ok)).await
     }
 
-    async fn in_turn<'a>(&'a self, longest: Duration, place: Option<SemaphorePermit<'a>>) -> Entry<'a> {
-        let turn = timeout(longest, self.turn.acquire()).await;
+    async fn in_turn<'a>(&'a self, until: Instant, place: Option<SemaphorePermit<'a>>) -> Entry<'a> {
+        let turn = timeout_at(until, self.turn.acquire()).await;
         let mut hasty = self.hasty.subscribe();
         let _ = timeout(LONGEST_WAIT, hasty.wait_for(|hasty| *hasty == 0)).await;
         Entry {
@@ -123,7 +123,7 @@ impl Drop for Entry<'_> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -168,19 +168,19 @@ mod tests {
         let second = second.now_or_never().expect("its turn has come");
 
         let begun = Instant::now();
-        drop(precedence.round().await);
+        drop(precedence.enter_round().await);
         assert_eq!(begun.elapsed(), LONGEST_TURN_OF_ROUND);
         drop(precedence.enter(Haste::Patient).await);
         assert_eq!(begun.elapsed(), LONGEST_TURN_OF_ROUND + LONGEST_TURN);
         drop(second);
-        assert!(precedence.round().now_or_never().is_some());
+        assert!(precedence.enter_round().now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn a_drain_waits_behind_the_events_of_one_slot_however_many_have_some() {
         let precedence = Precedence::default();
-        let first = precedence.events().await;
-        let (second, third) = (precedence.events(), precedence.events());
+        let first = precedence.enter_events().await;
+        let (second, third) = (precedence.enter_events(), precedence.enter_events());
         let drain = precedence.enter(Haste::Patient);
         tokio::pin!(second, third, drain);
         assert!(second.as_mut().now_or_never().is_none());

@@ -8,6 +8,7 @@
 //! What has an order, as the results of a charger, is sent one after the other by whoever sends it; the ways keep
 //! order only each by itself.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,24 +24,26 @@ pub struct Producers {
     crowd: Arc<Crowd>,
 }
 
-/// Tells what has company from what is alone.
+/// Tells a record that has company from one that is alone in its topic.
 #[derive(Debug)]
 struct Crowd {
-    /// What comes so long after another has company.
+    /// One that comes less than this after another has company.
     within: Duration,
-    last: Mutex<Option<Instant>>,
+    last: Mutex<HashMap<Arc<str>, Instant>>,
 }
 
 impl Crowd {
     fn new(within: Duration) -> Self {
-        let last = Mutex::new(None);
-        Self { within, last }
+        Self {
+            within,
+            last: Mutex::default(),
+        }
     }
 
     /// One more comes now. True if it has company.
-    fn joined(&self, now: Instant) -> bool {
+    fn joined(&self, topic: &Arc<str>, now: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.replace(now);
+        let before = last.insert(Arc::clone(topic), now);
         before.is_some_and(|before| now.saturating_duration_since(before) < self.within)
     }
 }
@@ -64,7 +67,7 @@ impl Producers {
     pub fn send(&self, message: &Message, priority: Priority) -> Result<DeliveryFuture, SendError> {
         let way = match priority {
             Priority::Urgent => &self.urgent,
-            Priority::Low if self.crowd.joined(Instant::now()) => &self.low,
+            Priority::Low if self.crowd.joined(&message.topic, Instant::now()) => &self.low,
             Priority::High | Priority::Normal | Priority::Low => &self.rest,
         };
         way.send(message)
@@ -99,13 +102,21 @@ mod tests {
     fn what_comes_soon_after_another_has_company() {
         let (crowd, begun) = (Crowd::new(Duration::from_millis(200)), Instant::now());
         let at = |ms| begun + Duration::from_millis(ms);
-        let joined = [0, 100, 299, 499, 500].map(|ms| crowd.joined(at(ms)));
+        let topic = Arc::from("results");
+        let joined = [0, 100, 299, 499, 500].map(|ms| crowd.joined(&topic, at(ms)));
         assert_eq!(joined, [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn a_record_of_another_topic_is_no_company() {
+        let (crowd, now) = (Crowd::new(Duration::from_millis(200)), Instant::now());
+        let joined = ["shard", "results", "shard"].map(|topic| crowd.joined(&topic.into(), now));
+        assert_eq!(joined, [false, false, true]);
     }
 
     #[test]
     fn without_a_linger_everything_is_alone() {
         let (crowd, now) = (Crowd::new(Duration::ZERO), Instant::now());
-        assert_eq!([crowd.joined(now), crowd.joined(now)], [false, false]);
+        assert_eq!([0; 2].map(|_| crowd.joined(&"results".into(), now)), [false; 2]);
     }
 }

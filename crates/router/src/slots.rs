@@ -1,7 +1,7 @@
 //! Events of one queue go to the store in one call at a time: while a call is on its way the next events
 //! gather, and they all go with the following one. What is patient has a queue of its own in each slot, whose calls are
-//! small, begin at moments of the slot's own and wait for their turn, so that the rest finds slot and store free. Nothing
-//! else ever waits to fill a batch.
+//! small, begin at moments of the slot's own and wait for their turn, so that the rest finds slot and store free.
+//! Nothing else ever waits to fill a batch.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -129,28 +129,21 @@ impl SlotQueues {
 
 /// Serves one queue until `stop` is cancelled and what was queued by then is done: `apply` is the call to the store. It
 /// is never called again before it returned.
-pub async fn run<F>(end: QueueEnd, stop: CancellationToken, mut apply: impl FnMut(Vec<EventInput>) -> F)
+pub async fn run<F>(mut end: QueueEnd, stop: CancellationToken, mut apply: impl FnMut(Vec<EventInput>) -> F)
 where
     F: Future<Output = Result<Reply<Vec<Applied>>, StoreError>>,
 {
-    let QueueEnd {
-        patient,
-        mut jobs,
-        beat,
-        precedence,
-        ..
-    } = end;
     let mut batch = Vec::new();
     let mut earliest = Instant::now();
     loop {
         // At the end nobody waits for a turn, and there may be much.
-        let patient = patient && !stop.is_cancelled();
+        let patient = end.patient && !stop.is_cancelled();
         let most = if patient { MOST_PATIENT } else { MOST };
         let received = tokio::select! {
             biased;
-            received = jobs.recv_many(&mut batch, most) => received,
-            () = stop.cancelled(), if !jobs.is_closed() => {
-                jobs.close();
+            received = end.jobs.recv_many(&mut batch, most) => received,
+            () = stop.cancelled(), if !end.jobs.is_closed() => {
+                end.jobs.close();
                 continue;
             }
         };
@@ -159,11 +152,11 @@ where
         }
         let entry = if patient {
             let moment = stop.run_until_cancelled(sleep_until(earliest));
-            gather(moment, &mut jobs, &mut batch).await;
-            earliest = beat.after(Instant::now());
-            turn(&precedence, &mut jobs, &mut batch).await
+            gather(moment, &mut end.jobs, &mut batch).await;
+            earliest = end.beat.after(Instant::now());
+            turn(&end.precedence, &mut end.jobs, &mut batch).await
         } else {
-            precedence.enter(Haste::Now).await
+            end.precedence.enter(Haste::Now).await
         };
         #[allow(clippy::cast_precision_loss, reason = "a batch has at most 128 events")]
         metrics::histogram!(BATCH).record(batch.len() as f64);
@@ -180,7 +173,7 @@ async fn turn<'a>(
     jobs: &mut mpsc::Receiver<Job>,
     batch: &mut Vec<Job>,
 ) -> Entry<'a> {
-    let turn = precedence.events();
+    let turn = precedence.enter_events();
     tokio::pin!(turn);
     match gather(&mut turn, jobs, batch).await {
         Some(entry) => entry,

@@ -16,9 +16,9 @@ use crate::precedence::Haste;
 const REST: Duration = Duration::from_millis(250);
 /// No rest is longer: so much later at most does a slot notice that Kafka or the store is back.
 const LONGEST_REST: Duration = Duration::from_secs(2);
-/// The part of the time between a slot's drains by which a slot's patient drains are behind its patient calls, which fill the outbox: no
+/// The part of the linger by which a slot's patient drains are behind its patient calls, which fill the outbox: no
 /// multiple of the time from one slot to the next, where there are a power of two of them.
-const BEHIND: u32 = 36;
+const BEHIND: u32 = 18;
 
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -256,7 +256,7 @@ async fn a_slot_keeps_its_place_whatever_else_comes() {
 async fn a_turn_that_does_not_come_is_not_waited_for_long_and_no_call_is_large() {
     let mut slot = OneSlot::served(Duration::ZERO);
     let precedence = Arc::clone(&slot.precedence);
-    let _taken = precedence.enter(Haste::Patient).await;
+    let _taken = precedence.enter_events().await;
     let began = Instant::now();
     slot.submit(1, true).await;
     assert_eq!(slot.called.recv().await, Some((1, true)));
@@ -340,7 +340,7 @@ async fn a_stop_ends_the_waiting_for_more_and_what_is_left_needs_no_turns() {
         let queues = queues.clone();
         tokio::spawn(async move { queues.submit(input(3, 0), true).await });
     }
-    let _taken = precedence.enter(Haste::Patient).await;
+    let _taken = precedence.enter_events().await;
     tokio::task::yield_now().await;
     stop.cancel();
     assert!(waits.await.is_ok());
