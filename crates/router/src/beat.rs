@@ -21,6 +21,14 @@ impl Beat {
         Self { first, period }
     }
 
+    /// Every second one of a slot's moments; of every second slot the others, so that all slots' stay spread.
+    pub(crate) fn every_second(self, slot: Slot) -> Self {
+        Self {
+            first: self.first + self.period * u32::from(slot.0 % 2),
+            period: self.period * 2,
+        }
+    }
+
     /// The slot's next moment: later than now, by a period at most. Now, if the period is nothing.
     pub(crate) fn after(&self, now: Instant) -> Instant {
         if now < self.first || self.period.is_zero() {
@@ -46,6 +54,18 @@ mod tests {
         assert_eq!(beat(3).after(at(300)), at(700));
         assert_eq!(beat(3).after(at(1_234)), at(1_500));
         assert_eq!(beat(1).after(at(1_299)), at(1_300));
+    }
+
+    #[test]
+    fn every_second_moment_is_one_of_the_slots_and_half_of_the_slots_have_theirs_between_the_others() {
+        let (begun, period) = (Instant::now(), Duration::from_millis(400));
+        let beat = |slot| Beat::of(Slot(slot), 4, begun, period).every_second(Slot(slot));
+        let at = |ms| begun + Duration::from_millis(ms);
+        assert_eq!(
+            [0, 1, 2, 3].map(|slot| beat(slot).after(at(0))),
+            [at(800), at(500), at(200), at(700)]
+        );
+        assert_eq!(beat(1).after(at(500)), at(1_300));
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub struct DeliveryConfig {
     /// How often an unconfirmed kick or cancel is sent again.
     pub note_resend_ms: u64,
     /// How long, at most, what is of low priority waits in a slot for more of its kind, before it goes to the store or
-    /// leaves it: until the slot's next moment, and those are so far apart.
+    /// leaves it: until the slot's next moment, and those are so far apart; to leave it, until every second one.
     pub low_priority_linger_ms: u64,
     /// How long a record of low priority waits for others on its way to Kafka, if it comes so soon after another one.
     pub low_priority_produce_linger_ms: u64,

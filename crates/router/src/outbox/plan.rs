@@ -1,7 +1,7 @@
 //! Which slot is drained next, without I/O: slots that were woken take their turns, a few at a time and each by
 //! itself, so that none waits for the slowest; one whose drain failed rests first, however often it is woken. What is
-//! patient has fewer turns, waits after a drain of its slot for the slot's next moment, and what is not goes before
-//! it: in its own slot too, where a second drain overtakes the one whose records are on their way.
+//! patient has fewer turns, waits after a drain of its slot for every second of the slot's moments, since a drain is two
+//! calls and takes what two calls brought, and what is not goes before it: in its own slot too, where a second drain overtakes the one whose records are on their way.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -216,7 +216,8 @@ impl Plan {
         let slots = u16::try_from(self.slots.len()).unwrap_or(u16::MAX);
         let turn = &mut self.slots[usize::from(slot.0)];
         turn.state = State::Draining(UnderWay::begun(haste));
-        turn.earliest = Some(Beat::of(slot, slots, self.begun, self.linger).after(now));
+        let beat = Beat::of(slot, slots, self.begun, self.linger).every_second(slot);
+        turn.earliest = Some(beat.after(now));
         self.draining += 1;
         self.draining_patient += usize::from(haste == Haste::Patient);
         Some((slot, haste))

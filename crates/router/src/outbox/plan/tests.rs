@@ -140,33 +140,25 @@ fn a_slot_rests_when_one_of_its_drains_was_stuck() {
 fn what_is_patient_waits_for_more_after_a_drain_and_what_is_not_ends_that() {
     const LINGER: Duration = Duration::from_millis(200);
     let mut plan = Plan::new(2, (2, 2), LINGER);
-    let now = plan.begun;
+    let (now, later) = (plan.begun, plan.begun + 2 * LINGER);
     plan.wake(Slot(0), Haste::Patient, now);
     assert_eq!(begun(&mut plan, now), [0], "nothing was before it");
     plan.wake(Slot(0), Haste::Patient, now);
     plan.ended(first(0), Drained::Empty, now, 0.0);
     assert_eq!(begun(&mut plan, now), [] as [u16; 0]);
-    assert_eq!(plan.next_end_of_wait(), Some(now + LINGER));
-    assert_eq!(begun(&mut plan, now + LINGER), [0]);
-    plan.ended(first(0), Drained::Empty, now + LINGER, 0.0);
+    assert_eq!(plan.next_end_of_wait(), Some(later));
+    assert_eq!(begun(&mut plan, later), [0]);
+    plan.ended(first(0), Drained::Empty, later, 0.0);
     assert_eq!(plan.next_end_of_wait(), None);
-    plan.wake(Slot(0), Haste::Patient, now + LINGER);
-    plan.wake(Slot(1), Haste::Patient, now + LINGER);
-    assert_eq!(
-        begun(&mut plan, now + LINGER),
-        [1],
-        "another slot does not wait with it"
-    );
-    plan.wake(Slot(0), Haste::Now, now + LINGER);
-    assert_eq!(begun(&mut plan, now + LINGER), [0]);
-    plan.ended(first(0), Drained::Empty, now + LINGER, 0.0);
+    plan.wake(Slot(0), Haste::Patient, later);
+    plan.wake(Slot(1), Haste::Patient, later);
+    assert_eq!(begun(&mut plan, later), [1], "another slot does not wait with it");
+    plan.wake(Slot(0), Haste::Now, later);
+    assert_eq!(begun(&mut plan, later), [0]);
+    plan.ended(first(0), Drained::Empty, later, 0.0);
     assert_eq!(plan.next_end_of_wait(), None);
-    plan.ended(first(1), Drained::Full, now + LINGER, 0.0);
-    assert_eq!(
-        begun(&mut plan, now + LINGER),
-        [1],
-        "a full drain waits for nothing"
-    );
+    plan.ended(first(1), Drained::Full, later, 0.0);
+    assert_eq!(begun(&mut plan, later), [1], "a full drain waits for nothing");
 }
 
 #[test]
@@ -184,7 +176,7 @@ fn slots_that_were_drained_together_wait_for_moments_of_their_own() {
         plan.wake(Slot(slot), Haste::Patient, now);
         plan.ended(first(slot), Drained::Empty, now, 0.0);
     }
-    let moments = [plan.begun + LINGER / 2, plan.begun + LINGER];
+    let moments = [plan.begun + LINGER * 3 / 2, plan.begun + LINGER * 2];
     assert_eq!(plan.next_end_of_wait(), Some(moments[0]));
     assert_eq!(begun(&mut plan, moments[0]), [1]);
     assert_eq!(plan.next_end_of_wait(), Some(moments[1]));
