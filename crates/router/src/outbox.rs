@@ -126,8 +126,16 @@ enum Turn {
 /// What comes of a drain.
 enum Step {
     /// What the first drain of a slot found.
-    Found(Slot, Haste, DrainReply),
+    Found(First, DrainReply),
     Ended(Slot, Which, Drained),
+}
+
+/// The first drain of a slot.
+struct First {
+    slot: Slot,
+    haste: Haste,
+    /// By this it hears, while it waits for its turn, that somebody is in a hurry.
+    hurry: Arc<Notify>,
 }
 
 impl Step {
@@ -196,7 +204,7 @@ struct Drains<O> {
     outlet: Arc<O>,
     plan: Plan,
     on_their_way: OnTheirWay,
-    /// By these the first drains that wait for their turn hear that somebody is in a hurry.
+    /// Of the first drains.
     hurries: HashMap<Slot, Arc<Notify>>,
     running: FuturesUnordered<BoxFuture<'static, Step>>,
 }
@@ -207,12 +215,13 @@ impl<O: Outlet> Drains<O> {
         while let Some((slot, haste)) = self.plan.begin(Instant::now()) {
             let (outlet, hurry) = (Arc::clone(&self.outlet), Arc::new(Notify::new()));
             self.hurries.insert(slot, Arc::clone(&hurry));
+            let first = First { slot, haste, hurry };
             self.running.push(Box::pin(async move {
-                let entry = enter(&*outlet, haste, &hurry).await;
+                let entry = first.enter(&*outlet).await;
                 let found = outlet.read(slot, 0).await;
                 drop(entry);
                 match found {
-                    Ok(found) if !is_nothing(&found) => Step::Found(slot, haste, found),
+                    Ok(found) if !is_nothing(&found) => Step::Found(first, found),
                     read => Step::ended(slot, Which::First, read.map(|_| Drained::Empty)),
                 }
             }));
@@ -235,8 +244,9 @@ impl<O: Outlet> Drains<O> {
 
     fn follow(&mut self, step: Step) {
         let again = match step {
-            Step::Found(slot, haste, found) => {
-                self.send(slot, haste, found);
+            Step::Found(first, found) => {
+                let slot = first.slot;
+                self.send(first, found);
                 (slot, self.plan.sending(slot))
             }
             Step::Ended(slot, which, how) => {
@@ -256,14 +266,13 @@ impl<O: Outlet> Drains<O> {
     }
 
     /// The second half of a first drain.
-    fn send(&mut self, slot: Slot, haste: Haste, found: DrainReply) {
-        let before = self.on_their_way.begin(slot, &found);
-        let (outlet, hurry) = (Arc::clone(&self.outlet), self.hurries.get(&slot).cloned());
-        let hurry = hurry.unwrap_or_default();
+    fn send(&mut self, first: First, found: DrainReply) {
+        let before = self.on_their_way.begin(first.slot, &found);
+        let outlet = Arc::clone(&self.outlet);
         self.running.push(Box::pin(async move {
-            let turn = enter(&*outlet, haste, &hurry);
-            let sent = send(&*outlet, slot, found, (&before, turn)).await;
-            Step::ended(slot, Which::First, sent)
+            let turn = first.enter(&*outlet);
+            let sent = send(&*outlet, first.slot, found, (&before, turn)).await;
+            Step::ended(first.slot, Which::First, sent)
         }));
     }
 
@@ -303,11 +312,13 @@ fn is_nothing(found: &DrainReply) -> bool {
     !found.held || (found.entries.is_empty() && found.notes.is_empty())
 }
 
-/// Waits until a drain may begin a call; somebody's hurry ends its waiting for its turn.
-async fn enter<'a, O: Outlet>(outlet: &'a O, haste: Haste, hurry: &Notify) -> Entry<'a> {
-    tokio::select! {
-        entry = outlet.enter(haste) => entry,
-        () = hurry.notified() => outlet.enter(Haste::Now).await,
+impl First {
+    /// Waits until its next call may begin: for its turn, unless somebody is in a hurry.
+    async fn enter<'a, O: Outlet>(&self, outlet: &'a O) -> Entry<'a> {
+        tokio::select! {
+            entry = outlet.enter(self.haste) => entry,
+            () = self.hurry.notified() => outlet.enter(Haste::Now).await,
+        }
     }
 }
 

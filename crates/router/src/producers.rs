@@ -24,6 +24,15 @@ pub struct Producers {
     crowd: Arc<Crowd>,
 }
 
+/// By which producer a record leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Urgent,
+    Rest,
+    /// It waits for others.
+    Low,
+}
+
 /// Tells a record that has company from one that is alone in its topic.
 #[derive(Debug)]
 struct Crowd {
@@ -40,7 +49,16 @@ impl Crowd {
         }
     }
 
-    /// One more comes now. True if it has company.
+    /// What is of low priority waits where it has company.
+    fn way(&self, priority: Priority, topic: &Arc<str>, now: Instant) -> Way {
+        match priority {
+            Priority::Urgent => Way::Urgent,
+            Priority::Low if self.joined(topic, now) => Way::Low,
+            Priority::High | Priority::Normal | Priority::Low => Way::Rest,
+        }
+    }
+
+    /// One more of low priority comes now. True if it has company.
     fn joined(&self, topic: &Arc<str>, now: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.insert(Arc::clone(topic), now);
@@ -65,12 +83,12 @@ impl Producers {
 
     /// Queues a record, see [`Producer::send`].
     pub fn send(&self, message: &Message, priority: Priority) -> Result<DeliveryFuture, SendError> {
-        let way = match priority {
-            Priority::Urgent => &self.urgent,
-            Priority::Low if self.crowd.joined(&message.topic, Instant::now()) => &self.low,
-            Priority::High | Priority::Normal | Priority::Low => &self.rest,
+        let producer = match self.crowd.way(priority, &message.topic, Instant::now()) {
+            Way::Urgent => &self.urgent,
+            Way::Rest => &self.rest,
+            Way::Low => &self.low,
         };
-        way.send(message)
+        producer.send(message)
     }
 
     /// Learns where topics are, see [`Producer::warm`].
@@ -105,6 +123,20 @@ mod tests {
         let topic = Arc::from("results");
         let joined = [0, 100, 299, 499, 500].map(|ms| crowd.joined(&topic, at(ms)));
         assert_eq!(joined, [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn only_what_is_of_low_priority_and_not_alone_waits_for_others() {
+        let (crowd, now) = (Crowd::new(Duration::from_millis(200)), Instant::now());
+        let ways = [
+            Priority::Normal,
+            Priority::Low,
+            Priority::Low,
+            Priority::High,
+            Priority::Urgent,
+        ]
+        .map(|priority| crowd.way(priority, &"results".into(), now));
+        assert_eq!(ways, [Way::Rest, Way::Rest, Way::Low, Way::Rest, Way::Urgent]);
     }
 
     #[test]

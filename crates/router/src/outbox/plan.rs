@@ -1,7 +1,8 @@
 //! Which slot is drained next, without I/O: slots that were woken take their turns, a few at a time and each by
 //! itself, so that none waits for the slowest; one whose drain failed rests first, however often it is woken. What is
 //! patient has fewer turns, waits after a drain of its slot for every second of the slot's moments, since a drain is two
-//! calls and takes what two calls brought, and what is not goes before it: in its own slot too, where a second drain overtakes the one whose records are on their way.
+//! calls and takes what two calls brought, and what is not goes before it: in its own slot too, where a second drain
+//! overtakes the one whose records are on their way.
 
 use std::collections::VecDeque;
 use std::time::Duration;

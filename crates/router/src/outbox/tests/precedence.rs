@@ -2,92 +2,85 @@
 
 use super::*;
 
+/// Less than a patient call waits for a moment without haste, and far less than for its turn.
 const A_MOMENT: Duration = Duration::from_millis(2);
 
-#[tokio::test(start_paused = true)]
-async fn a_drain_that_waits_for_its_turn_waits_no_more_when_somebody_is_in_a_hurry() {
-    let world = World::new(Duration::ZERO);
-    world.kafka.store(true, Ordering::SeqCst);
-    let (wakes, token) = (Arc::new(Wakes::new(SLOTS)), CancellationToken::new());
-    wakes.take();
-    let drains = serve(Arc::clone(&world), Arc::clone(&wakes), token.clone(), plan());
-    let drains = tokio::spawn(drains);
-
-    let _turn = world.precedence.enter(Haste::Patient).await;
-    wakes.wake(Slot(0), Haste::Patient);
-    tokio::time::sleep(A_MOMENT).await;
-    assert_eq!(world.reads.load(Ordering::SeqCst), 0, "it goes without its turn");
-    wakes.wake(Slot(0), Haste::Now);
-    tokio::time::sleep(A_MOMENT).await;
-    assert!(!world.produced.lock().unwrap().is_empty(), "it still waits");
-    token.cancel();
-    drains.await.unwrap();
+/// The first slot has one result, and something patient wakes it.
+struct Patient {
+    world: Arc<World>,
+    wakes: Arc<Wakes>,
+    token: CancellationToken,
+    drains: tokio::task::JoinHandle<()>,
 }
 
-#[tokio::test(start_paused = true)]
-async fn so_does_one_that_waits_to_trim_and_at_the_end_none_waits() {
-    for ends in [false, true] {
+impl Patient {
+    fn served() -> Self {
         let world = World::new(Duration::ZERO);
         world.kafka.store(true, Ordering::SeqCst);
         world.slots[0].lock().unwrap().retain(|number, _| *number == 1);
         let (wakes, token) = (Arc::new(Wakes::new(SLOTS)), CancellationToken::new());
         wakes.take();
         let drains = serve(Arc::clone(&world), Arc::clone(&wakes), token.clone(), plan());
-        let drains = tokio::spawn(drains);
         wakes.wake(Slot(0), Haste::Patient);
-        until_read(&world).await;
-        let _turn = world.precedence.enter(Haste::Patient).await;
-        tokio::time::sleep(A_MOMENT).await;
-        assert_eq!(world.produced.lock().unwrap().len(), 1);
-        assert!(
-            !world.slots[0].lock().unwrap().is_empty(),
-            "it trims without its turn"
-        );
-        if ends {
-            token.cancel();
-        } else {
-            wakes.wake(Slot(0), Haste::Now);
+        Self {
+            world,
+            wakes,
+            token,
+            drains: tokio::spawn(drains),
         }
-        tokio::time::sleep(A_MOMENT).await;
-        assert!(
-            world.slots[0].lock().unwrap().is_empty(),
-            "it still waits, ends: {ends}"
-        );
-        token.cancel();
-        drains.await.unwrap();
+    }
+
+    async fn reads(&self) -> bool {
+        comes(A_MOMENT, || self.world.reads.load(Ordering::SeqCst) > 0).await
+    }
+
+    async fn trims(&self) -> bool {
+        comes(A_MOMENT, || self.world.slots[0].lock().unwrap().is_empty()).await
+    }
+
+    async fn ended(self) {
+        self.token.cancel();
+        self.drains.await.unwrap();
+        assert_eq!(self.world.produced.lock().unwrap().len(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_patient_drain_reads_and_trims_while_no_hasty_call_is_under_way() {
-    let world = World::new(Duration::ZERO);
-    world.kafka.store(true, Ordering::SeqCst);
-    world.slots[0].lock().unwrap().retain(|number, _| *number == 1);
-    let (wakes, token) = (Arc::new(Wakes::new(SLOTS)), CancellationToken::new());
-    wakes.take();
-    let drains = serve(Arc::clone(&world), Arc::clone(&wakes), token.clone(), plan());
-    let drains = tokio::spawn(drains);
+    let patient = Patient::served();
+    let hasty = patient.world.precedence.enter(Haste::Now).await;
+    assert!(!patient.reads().await, "it reads beside a hasty call");
+    drop(hasty);
+    assert!(patient.reads().await);
+    let hasty = patient.world.precedence.enter(Haste::Now).await;
+    assert!(!patient.trims().await, "it trims beside a hasty call");
+    drop(hasty);
+    assert!(patient.trims().await);
+    patient.ended().await;
+}
 
-    let hasty = world.precedence.enter(Haste::Now).await;
-    wakes.wake(Slot(0), Haste::Patient);
-    tokio::time::sleep(A_MOMENT).await;
-    assert_eq!(
-        world.reads.load(Ordering::SeqCst),
-        0,
-        "it reads beside a hasty call"
-    );
-    drop(hasty);
-    until_read(&world).await;
-    let hasty = world.precedence.enter(Haste::Now).await;
-    tokio::time::sleep(A_MOMENT).await;
-    assert_eq!(world.produced.lock().unwrap().len(), 1);
-    assert!(
-        !world.slots[0].lock().unwrap().is_empty(),
-        "it trims beside a hasty call"
-    );
-    drop(hasty);
-    tokio::time::sleep(A_MOMENT).await;
-    assert!(world.slots[0].lock().unwrap().is_empty());
-    token.cancel();
-    drains.await.unwrap();
+#[tokio::test(start_paused = true)]
+async fn it_reads_and_trims_in_its_turn_unless_somebody_is_in_a_hurry() {
+    let patient = Patient::served();
+    let turn = patient.world.precedence.enter(Haste::Patient).await;
+    assert!(!patient.reads().await, "it reads without its turn");
+    patient.wakes.wake(Slot(0), Haste::Now);
+    assert!(patient.reads().await, "it still waits to read");
+    assert!(!patient.trims().await, "it trims without its turn");
+    patient.wakes.wake(Slot(0), Haste::Now);
+    assert!(patient.trims().await, "it still waits to trim");
+    drop(turn);
+    patient.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_it_waits_for_no_turn() {
+    let patient = Patient::served();
+    let turn = patient.world.precedence.enter(Haste::Patient).await;
+    assert!(!patient.reads().await);
+    patient.token.cancel();
+    assert!(patient.reads().await, "it still waits to read");
+    assert!(patient.trims().await, "it still waits to trim");
+    drop(turn);
+    patient.ended().await;
 }
