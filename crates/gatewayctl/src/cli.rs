@@ -64,6 +64,8 @@ pub(crate) enum Verb {
         command_id: String,
     },
     /// List open commands, and ended ones for as long as they are kept
+    ///
+    /// A charge point's oldest come first; charge points come in no order of meaning.
     List(ListArgs),
     /// Cancel a command that has not ended
     Cancel {

@@ -33,10 +33,13 @@ fn command_fields(view: &CommandView) -> Vec<(&'static str, String)> {
         view.possibly_written
             .then(|| ("note", "the charger may have received it".to_owned())),
     );
-    lines.extend(
-        view.cancel_requested
-            .then(|| ("note", "a cancel or the deadline is noted".to_owned())),
-    );
+    lines.extend(view.cancel_requested.then(|| {
+        (
+            "note",
+            "cancelled or past its deadline; the charger may have received it, its answer is awaited"
+                .to_owned(),
+        )
+    }));
     lines.extend(view.replay_of.clone().map(|id| ("replay of", id)));
     lines.push(("attempts", view.attempts.to_string()));
     lines.push(("last pod", optional(&view.last_pod_id)));

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use domain::command::Status as CommandStatus;
 use domain::ids::CommandId;
 use domain::slot::AcceptRefusal;
 use store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use wire::map::record::state_name;
 
 use crate::slots::SubmitError;
 
@@ -38,9 +40,9 @@ pub enum ApiError {
         /// Which bound.
         description: String,
     },
-    /// The command has ended.
-    #[error("command {0} has ended")]
-    Ended(CommandId),
+    /// The command has ended, like this.
+    #[error("command {0} has ended: it is {state}", state = state_name(*.1))]
+    Ended(CommandId, CommandStatus),
     /// The command has not failed or expired, so it is no dead letter.
     #[error("command {0} is no dead letter")]
     NotADeadLetter(CommandId),
@@ -115,7 +117,7 @@ impl From<ApiError> for Status {
                 details.set_retry_info(Some(RETRY_AFTER));
                 (Code::ResourceExhausted, details)
             }
-            ApiError::Ended(id) => precondition("COMMAND_OPEN", id, &message),
+            ApiError::Ended(id, _) => precondition("COMMAND_OPEN", id, &message),
             ApiError::NotADeadLetter(id) => precondition("DEAD_LETTER", id, &message),
             ApiError::UnsafeToRepeat(id) => precondition("SAFE_TO_REPEAT", id, &message),
             ApiError::NoHello => (Code::DeadlineExceeded, ErrorDetails::new()),
@@ -277,8 +279,9 @@ mod tests {
     #[test]
     fn an_ended_command_fails_the_precondition_and_an_unknown_one_is_named() {
         let id = CommandId::new(1, [1; 10], domain::ids::Slot(1));
-        let ended = Status::from(ApiError::Ended(id));
+        let ended = Status::from(ApiError::Ended(id, CommandStatus::Expired));
         assert_eq!(ended.code(), Code::FailedPrecondition);
+        assert_eq!(ended.message(), format!("command {id} has ended: it is EXPIRED"));
         assert!(ended.get_error_details().precondition_failure().is_some());
         let unknown = Status::from(ApiError::NotFound {
             kind: "command",

@@ -241,9 +241,11 @@ fn a_cancelled_command_is_never_written() {
         let mut charger = Charger::connect(system.edge(1), &id).await;
         assert_eq!(charger.accept_next().await.id, kept);
         api.reaches(&kept, CommandState::Acknowledged).await;
+        let refused = api.cancel(&kept).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
         assert_eq!(
-            api.cancel(&kept).await.unwrap_err().code(),
-            Code::FailedPrecondition
+            refused.message(),
+            format!("command {kept} has ended: it is ACKNOWLEDGED")
         );
         assert_eq!(api.get(&cancelled).await.state(), CommandState::Cancelled);
     });

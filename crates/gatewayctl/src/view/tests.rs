@@ -63,7 +63,6 @@ fn unknown() -> Command {
         state: CommandState::Failed.into(),
         failure_reason: FailureReason::OutcomeUnknown.into(),
         possibly_written: true,
-        cancel_requested: true,
         answer: None,
         ..answered()
     }
@@ -73,6 +72,7 @@ fn waiting() -> Command {
     Command {
         priority: 99,
         state: CommandState::Pending.into(),
+        cancel_requested: true,
         answer: None,
         attempts: 0,
         last_pod_id: String::new(),

@@ -25,10 +25,11 @@ pub(super) async fn cancel(engine: &Engine, id: &str) -> Result<Command, ApiErro
         answer: None,
         charge_point: None,
     };
-    match engine.slots.apply(input).await?.value.verdict {
+    let applied = engine.slots.apply(input).await?.value;
+    match applied.verdict.zip(applied.status) {
         None => Err(unknown()),
-        Some(Verdict::Ended) => Err(ApiError::Ended(id)),
-        Some(Verdict::Applied | Verdict::Noted | Verdict::Repeated | Verdict::Stale) => {
+        Some((Verdict::Ended, status)) => Err(ApiError::Ended(id, status)),
+        Some((Verdict::Applied | Verdict::Noted | Verdict::Repeated | Verdict::Stale, _)) => {
             Ok(command(&read(engine, id).await?, Payload::Hidden))
         }
     }
