@@ -21,8 +21,9 @@ use crate::account;
 use crate::engine::Engine;
 use crate::precedence::Haste;
 
-/// Timers of one call.
-const LIMIT: usize = 200;
+/// Timers of one call, as many as a patient call has events: whoever is in a hurry waits behind it, and where many
+/// commands expire together each of these calls is full.
+const LIMIT: usize = 32;
 /// Turns until every slot has been asked.
 const TURNS: usize = 4;
 /// From the first slot of a turn to its last.
