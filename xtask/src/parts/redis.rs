@@ -115,6 +115,8 @@ pub fn child_spec(
             "yes",
             "--appendfsync",
             "always",
+            "--auto-aof-rewrite-min-size",
+            "512mb",
             "--save",
             "",
             "--daemonize",
