@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::parts::broker::BrokerChoice;
+use crate::parts::kafka_fetch::Jvm;
 use crate::progress::{complain, print, say};
 use crate::stack::binaries::Binaries;
 use crate::stack::running::{Stack, StackSpec};
@@ -101,6 +102,7 @@ pub async fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<u8> {
         edges: 3,
         chargers,
         broker: args.broker,
+        jvm: Jvm::Quick,
         offline: args.offline,
     };
     let stack = tokio::select! {

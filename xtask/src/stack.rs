@@ -25,6 +25,7 @@ pub use settings::{EdgeAddresses, RouterAddresses};
 
 use crate::interrupt::Interrupt;
 use crate::parts::broker::BrokerChoice;
+use crate::parts::kafka_fetch::Jvm;
 use crate::progress::{print, say};
 use state::{ProcessState, State};
 
@@ -158,6 +159,7 @@ async fn up(args: &UpArgs, interrupt: &Interrupt) -> Result<u8> {
         edges: args.edges,
         chargers: args.simulators,
         broker: args.broker,
+        jvm: Jvm::Quick,
         offline: args.offline,
     };
     let build = async {

@@ -14,6 +14,7 @@ use wire::gateway::registry::v1::{Connection, ListConnectionsRequest};
 
 use super::BenchArgs;
 use crate::net;
+use crate::parts::kafka_fetch::Jvm;
 use crate::progress::{human, say};
 use crate::stack::binaries::Binaries;
 use crate::stack::running::{Stack, StackSpec};
@@ -86,6 +87,7 @@ impl Rig {
             edges: 1,
             chargers: 0,
             broker: args.broker,
+            jvm: Jvm::AsShipped,
             offline: args.offline,
         };
         let mut stack = Stack::start(spec, binaries.clone(), &[]).await?;

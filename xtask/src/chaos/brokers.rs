@@ -114,14 +114,14 @@ async fn format(
     let text = properties(&folder.join("data"));
     std::fs::write(&file, &text)?;
     let mut format = program
-        .command("-Xmx128m", "kafka.tools.StorageTool")
+        .storage_tool()
         .args(["format", "-t", cluster, "-c"])
         .arg(&file);
     if !text.contains("controller.quorum.voters") {
         format = format.arg("--standalone");
     }
     format.output().await.context("formatting Kafka's data folder")?;
-    let mut spec = ChildSpec::new(name, program.command("-Xmx512m", "kafka.Kafka").arg(&file));
+    let mut spec = ChildSpec::new(name, program.broker().arg(&file));
     spec.stop_within = Duration::from_secs(8);
     Ok(spec)
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::kafka;
-use super::kafka_fetch::{KAFKA_VERSION, KafkaProgram};
+use super::kafka_fetch::{Jvm, KAFKA_VERSION, KafkaProgram};
 use crate::progress::say;
 use crate::supervise::{ChildSpec, Guarded, Ready, Supervisor};
 
@@ -63,6 +63,15 @@ impl BrokerKind {
                 ));
                 Ok(Self::Embedded)
             }
+        }
+    }
+
+    /// The same, but Java runs Apache Kafka like this.
+    #[must_use]
+    pub fn run_by(self, jvm: Jvm) -> Self {
+        match self {
+            Self::Apache(program) => Self::Apache(KafkaProgram { jvm, ..program }),
+            Self::Embedded => Self::Embedded,
         }
     }
 

@@ -41,13 +41,10 @@ pub async fn start_with(
         server_properties(broker, controller, side_door, &folder.join("data")),
     )?;
     let cluster = cluster_id();
-    let format =
-        program
-            .command("-Xmx128m", "kafka.tools.StorageTool")
-            .args(["format", "--standalone", "-t"]);
+    let format = program.storage_tool().args(["format", "--standalone", "-t"]);
     let format = format.arg(cluster).arg("-c").arg(&properties);
     format.output().await.context("formatting Kafka's data folder")?;
-    let mut spec = ChildSpec::new(name, program.command("-Xmx512m", "kafka.Kafka").arg(&properties));
+    let mut spec = ChildSpec::new(name, program.broker().arg(&properties));
     spec.ready = Ready::Tcp(broker);
     // A broker of its own quorum has nobody to hand over to; what it has is on disk.
     spec.stop_within = Duration::from_secs(8);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use super::cache_folder;
 use crate::progress::say;
@@ -20,6 +21,16 @@ const OLDEST_JAVA: u32 = 17;
 /// The file whose presence says that the folder beside it is whole.
 const MARKER: &str = "complete";
 
+/// How Java runs a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Jvm {
+    /// Soon ready and small, for a broker that lives for minutes. Its collector stops it for 25 to 66 ms every seven seconds.
+    Quick,
+    /// By the heap and collector options of Kafka's own `kafka-server-start.sh`, for times that are to tell of a real broker.
+    AsShipped,
+}
+
 /// A Kafka that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaProgram {
@@ -27,6 +38,8 @@ pub struct KafkaProgram {
     pub java: PathBuf,
     /// The folder of the jars.
     pub libraries: PathBuf,
+    /// How brokers are run.
+    pub jvm: Jvm,
 }
 
 impl KafkaProgram {
@@ -43,21 +56,49 @@ impl KafkaProgram {
         Ok(Self {
             java,
             libraries: target.join("libs"),
+            jvm: Jvm::Quick,
         })
     }
 
-    /// A guarded call of one of the jars' main classes.
+    /// A guarded call of a broker; its properties file follows.
     #[must_use]
-    pub fn command(&self, heap: &str, class: &str) -> Guarded {
+    pub fn broker(&self) -> Guarded {
+        let command = Guarded::new(&self.java).args(self.jvm.options());
+        self.class(command, "kafka.Kafka")
+    }
+
+    /// A guarded call of the tool that formats a broker's data folder.
+    #[must_use]
+    pub fn storage_tool(&self) -> Guarded {
+        let command = Guarded::new(&self.java).args(QUICK).arg("-Xmx128m");
+        self.class(command, "kafka.tools.StorageTool")
+    }
+
+    fn class(&self, command: Guarded, class: &str) -> Guarded {
         let class_path = format!("{}/*", self.libraries.display());
-        Guarded::new(&self.java)
-            .arg(heap)
-            .args([
-                "-XX:TieredStopAtLevel=1",
-                "-XX:+UseSerialGC",
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            ])
+        command
+            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .args(["-cp", &class_path, class])
+    }
+}
+
+/// No time for the better compiler, and no threads for collectors.
+const QUICK: [&str; 2] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
+
+impl Jvm {
+    fn options(self) -> Vec<&'static str> {
+        match self {
+            Self::Quick => [&QUICK[..], &["-Xmx512m"]].concat(),
+            Self::AsShipped => vec![
+                "-server",
+                "-Xmx1G",
+                "-Xms1G",
+                "-XX:+UseG1GC",
+                "-XX:MaxGCPauseMillis=20",
+                "-XX:InitiatingHeapOccupancyPercent=35",
+                "-XX:+ExplicitGCInvokesConcurrent",
+            ],
+        }
     }
 }
 
@@ -171,6 +212,14 @@ mod tests {
         );
         assert_eq!(parse_java_version("java version \"1.8.0_402\""), Some(8));
         assert_eq!(parse_java_version("no version"), None);
+    }
+
+    #[test]
+    fn a_broker_as_shipped_has_the_better_compiler_and_a_collector_that_stops_it_briefly() {
+        let (quick, shipped) = (Jvm::Quick.options(), Jvm::AsShipped.options());
+        assert!(QUICK.iter().all(|option| quick.contains(option)));
+        assert!(QUICK.iter().all(|option| !shipped.contains(option)));
+        assert!(shipped.contains(&"-XX:MaxGCPauseMillis=20"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::settings::{self, EdgeAddresses, RouterAddresses, Settings};
 use super::state::{ProcessState, View};
 use crate::net;
 use crate::parts::broker::{BrokerChoice, BrokerKind};
+use crate::parts::kafka_fetch::Jvm;
 use crate::parts::redis::{self, RedisProgram};
 use crate::progress::{human, say};
 use crate::supervise::{ChildSpec, Guarded, Ready, Supervisor, UnexpectedExit, tail};
@@ -42,6 +43,8 @@ pub struct StackSpec {
     pub chargers: u32,
     /// Which broker.
     pub broker: BrokerChoice,
+    /// How Java runs it.
+    pub jvm: Jvm,
     /// Forbids fetching anything.
     pub offline: bool,
 }
@@ -73,7 +76,9 @@ impl Stack {
     /// Starts everything and waits until every service is ready; `also` are files to remove with the stack.
     pub async fn start(spec: StackSpec, binaries: Binaries, also: &[std::path::PathBuf]) -> Result<Self> {
         let redis = RedisProgram::find_or_get(spec.offline).await?;
-        let broker = BrokerKind::choose(spec.broker, spec.offline).await?;
+        let broker = BrokerKind::choose(spec.broker, spec.offline)
+            .await?
+            .run_by(spec.jvm);
         let supervisor = Supervisor::new(&spec.name, also)?;
         let mut stack = Self {
             spec,
