@@ -6,6 +6,7 @@
 
 mod connects;
 mod floors;
+mod host;
 mod latency;
 mod memory;
 mod platform;
@@ -15,7 +16,6 @@ mod rig;
 mod samples;
 mod urgent;
 mod websocket;
-mod witness;
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

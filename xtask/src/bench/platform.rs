@@ -1,7 +1,7 @@
 //! A platform that sends commands and reads their results, for every part of the bench that times commands.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
@@ -17,6 +17,9 @@ use crate::demo::journal::Journal;
 
 /// How long the last results may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a command may wait: for longer than any bench lasts, whatever the gateway's default.
+const DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// What the chargers logged so far.
 pub(super) fn journal(log: &Path) -> Result<Journal> {
@@ -47,7 +50,7 @@ pub(super) struct Sent {
     pub(super) id: String,
     /// When the call began, by the monotonic and by the wall clock, the latter in microseconds.
     begun: Instant,
-    pub(super) begun_us: u64,
+    begun_us: u64,
     /// How long the call took.
     accepted: Duration,
 }
@@ -180,6 +183,7 @@ impl Platform {
             action: "GetConfiguration".to_owned(),
             payload_json: r#"{"key":["HeartbeatInterval"]}"#.to_owned(),
             priority: chargers.priority.into(),
+            deadline: Some((SystemTime::now() + DEADLINE).into()),
             ..SendCommandRequest::default()
         }
     }
