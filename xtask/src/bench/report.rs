@@ -161,7 +161,12 @@ impl Report {
         let notes: String = self.notes.iter().map(|note| format!("\n- {note}")).collect();
         let broker = self
             .broker
-            .map(|broker| format!("\n- broker: {broker}"))
+            .map(|broker| match broker {
+                "apache" => {
+                    format!("\n- broker: {broker}, its Java by the options of Kafka's own start script")
+                }
+                _ => format!("\n- broker: {broker}"),
+            })
             .unwrap_or_default();
         format!("{table}{notes}{broker}")
     }
