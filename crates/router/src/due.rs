@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::account;
 use crate::engine::Engine;
 use crate::precedence::Haste;
+use crate::slots::MOST_PATIENT;
 
 /// Timers of one call, as many as a patient call has events: whoever is in a hurry waits behind it, and where many
 /// commands expire together each of these calls is full.
-const LIMIT: usize = 32;
+const LIMIT: usize = MOST_PATIENT;
 /// Turns until every slot has been asked.
 const TURNS: usize = 4;
 /// From the first slot of a turn to its last.

@@ -24,7 +24,7 @@ const QUEUE: usize = 1_024;
 /// Most events of one call: a script must not keep Redis busy for long.
 const MOST: usize = 128;
 /// Most patient ones: whatever else comes to that server meanwhile waits behind them.
-const MOST_PATIENT: usize = 32;
+pub(crate) const MOST_PATIENT: usize = 32;
 
 /// What became of one event.
 pub type Outcome = Result<Reply<Applied>, Arc<StoreError>>;

@@ -255,7 +255,7 @@ impl Turns {
         format!(
             "{} taken again, {:.1} % on average and {most:.1} % at most in those that count",
             self.again,
-            sum / TURNS as f64
+            sum / self.stolen.len().max(1) as f64
         )
     }
 }
@@ -361,7 +361,7 @@ mod tests {
         assert!(turns.take(turn(20.0)));
         assert_eq!((turns.low, turns.again), (200, MOST_AGAIN));
         let told = note_of_host(true, (&Turns::default(), &turns));
-        assert!(told.contains("15 taken again") && told.contains("20.0 % at most"));
+        assert!(told.contains("15 taken again") && told.contains("12.5 % on average and 20.0 % at most"));
         assert!(note_of_host(false, (&turns, &turns)).contains("does not tell"));
     }
 }
