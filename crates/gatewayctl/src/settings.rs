@@ -276,7 +276,10 @@ impl Reader {
             Err(error) => return self.problems.push(error.to_string()),
         };
         for key in keys.iter().filter(|key| !KEYS.contains(&key.as_str())) {
-            self.problem::<()>(key, "is not a known key");
+            self.problem::<()>(
+                key,
+                &format!("is not a known key; known here: {}", KEYS.join(", ")),
+            );
         }
     }
 

@@ -116,7 +116,7 @@ fn every_problem_is_reported_with_its_key_and_its_source() {
         "timeout: `soon`",
         "(environment)",
         "retries:",
-        "colour: is not a known key",
+        "colour: is not a known key; known here: router, timeout, retries, output",
         "output:",
     ] {
         assert!(
