@@ -5,7 +5,8 @@
 //! claim numbered at or below an event's time was made before it: an event that names an older dispatch, or another
 //! version than its dispatch was for, must not be applied. Exercised: such an event was refused (or, broken, was
 //! not). An answer to an open command is never refused. Timers are not judged here: their script reads its own score,
-//! and no line names one that was out of date. What a router does on waking from a pause is invariant 17's. Allowed: nothing; under `relaxed`, claims made shortly before Redis was lost.
+//! and no line names one that was out of date. What a router does on waking from a pause is invariant 17's. Allowed:
+//! nothing; under `relaxed`, claims made, and ends met, shortly before Redis was lost.
 
 use super::{Judgement, Violation};
 use crate::event::{Applied, Dispatch, Kind, Verdict};
@@ -23,7 +24,7 @@ pub(super) fn judge(world: &World) -> Judgement {
                     judgement.broken(wrongly_applied(applied, newer));
                 }
             }
-            if let Some(violation) = answer_refused(command, applied) {
+            if let Some(violation) = answer_refused(world, command, applied) {
                 judgement.broken(violation.charger(command.charger(world)));
             }
         }
@@ -60,7 +61,7 @@ pub(super) fn wrongly_applied(applied: &Applied, newer: &Dispatch) -> Violation 
         .line(applied.at)
 }
 
-fn answer_refused(command: &Command, applied: &Applied) -> Option<Violation> {
+fn answer_refused(world: &World, command: &Command, applied: &Applied) -> Option<Violation> {
     if applied.kind != Kind::Answer {
         return None;
     }
@@ -70,7 +71,8 @@ fn answer_refused(command: &Command, applied: &Applied) -> Option<Violation> {
         .is_none_or(|ended_us| ended_us <= applied.now_us);
     let refused = match applied.verdict {
         Verdict::Stale | Verdict::Noted => true,
-        Verdict::Ended => !ended_before,
+        // The end that it met may be forgotten by now, and another one stand in its place.
+        Verdict::Ended => !ended_before && !world.may_be_forgotten(applied.at.m_us),
         Verdict::Applied | Verdict::Repeated => false,
     };
     refused.then(|| {

@@ -235,3 +235,14 @@ fn an_answer_that_an_open_command_refuses_is_flagged() {
     story.apply("router-1", "c-1", "answer", 0, ("stale", "DELIVERED"), 8_215);
     story.breaks(8);
 }
+
+#[test]
+fn under_relaxed_an_answer_may_meet_an_end_that_redis_forgot() {
+    let mut story = stale_notice();
+    story.apply("router-1", "c-1", "answer", 0, ("ended", "EXPIRED"), 8_205);
+    story.fault("kill", "redis", 8_206, 8_208);
+    // Under `fsync` the end may not change either.
+    assert_eq!(story.check().violations, 2);
+    story.run["settings"]["durability"] = json!("relaxed");
+    assert_eq!(story.check().violations, 0);
+}
