@@ -28,9 +28,16 @@ impl Heard {
         self.0.fill(None);
     }
 
-    /// A message with this number came; true if one before it was lost.
+    /// A message with this number came; true if one before it was lost. The first one may overtake the first round.
     pub(super) fn published(&mut self, slot: Slot, number: u64) -> bool {
-        let Some(Some(numbers)) = self.0.get_mut(usize::from(slot.0)) else {
+        let Some(entry) = self.0.get_mut(usize::from(slot.0)) else {
+            return false;
+        };
+        let Some(numbers) = entry else {
+            *entry = Some(Numbers {
+                heard: number,
+                told: 0,
+            });
             return false;
         };
         let lost = number > numbers.heard.saturating_add(1);
@@ -110,9 +117,20 @@ mod tests {
     fn a_new_subscription_begins_where_the_slot_is() {
         let mut heard = heard(10);
         heard.forget();
-        assert!(!heard.published(SLOT, 50));
         assert!(!heard.told(SLOT, 60));
         assert!(!heard.told(SLOT, 60));
         assert!(!heard.published(Slot(9), 1) && !heard.told(Slot(9), 1));
+    }
+
+    #[test]
+    fn the_first_message_may_overtake_the_first_round() {
+        let mut heard = Heard::new(2);
+        assert!(!heard.published(SLOT, 50));
+        // The round has run before the end of 50.
+        assert!(!heard.told(SLOT, 49));
+        assert!(!heard.told(SLOT, 50));
+        assert!(!heard.told(SLOT, 50), "50 was heard of");
+        assert!(!heard.told(SLOT, 51));
+        assert!(heard.told(SLOT, 51), "51 was not");
     }
 }
