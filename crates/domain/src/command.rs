@@ -293,7 +293,7 @@ pub struct Progress {
     pub revision: u64,
     /// Its reason if `Failed`.
     pub reason: Option<FailureReason>,
-    /// Ended, though the charger may have received it.
+    /// Expired or cancelled, though the charger may have received it.
     pub possibly_written: bool,
     /// What the charger said.
     pub answer: Option<Answer>,
@@ -325,6 +325,13 @@ impl Progress {
             ended: Micros(0),
             result_sequence: 0,
         }
+    }
+
+    /// Ended without an answer, though the charger may have received it. What failed was written, or may have been:
+    /// nothing else fails.
+    #[must_use]
+    pub fn may_have_reached_its_charger(&self) -> bool {
+        self.possibly_written || self.status == Status::Failed
     }
 }
 

@@ -32,7 +32,7 @@ pub fn command(c: &domain_command::Command, payload: Payload) -> Command {
         state: state(progress.status).into(),
         failure_reason: progress.reason.map_or(FailureReason::Unspecified, reason).into(),
         answer: progress.answer.as_ref().map(answer),
-        possibly_written: progress.possibly_written,
+        possibly_written: progress.may_have_reached_its_charger(),
         attempts: progress.attempts,
         last_pod_id: progress
             .route
@@ -247,6 +247,23 @@ mod tests {
         assert!(!command(&c, Payload::Hidden).cancel_requested);
         c.progress.status = Status::Delivered;
         assert!(command(&c, Payload::Hidden).cancel_requested);
+    }
+
+    #[test]
+    fn what_failed_may_have_been_written_and_an_answer_says_more_than_that() {
+        use crate::map::record::result;
+        let mut c = ended_command();
+        for (status, written, shown) in [
+            (Status::Failed, false, true),
+            (Status::Expired, true, true),
+            (Status::Expired, false, false),
+            (Status::Cancelled, false, false),
+            (Status::Acknowledged, false, false),
+        ] {
+            (c.progress.status, c.progress.possibly_written) = (status, written);
+            assert_eq!(command(&c, Payload::Hidden).possibly_written, shown, "{status:?}");
+            assert_eq!(result(&c).possibly_written, shown, "{status:?}");
+        }
     }
 
     #[test]

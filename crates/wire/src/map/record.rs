@@ -125,7 +125,7 @@ pub fn result(command: &Command) -> CommandResult {
         action: request.action.clone(),
         state: state_name(progress.status).to_owned(),
         reason: progress.reason.map(|r| r.name().to_owned()).unwrap_or_default(),
-        possibly_written: progress.possibly_written,
+        possibly_written: progress.may_have_reached_its_charger(),
         attempts: progress.attempts,
         result_json,
         error_json,
