@@ -6,6 +6,7 @@ pub(crate) mod values;
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -101,7 +102,7 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) until: Deadline,
     /// Makes a repetition find the first call's command instead of sending another [default: a new UUID]
-    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) idempotency_key: Option<String>,
     /// Whether the command may be written again when it is unknown if the charger executed it [default: the action's]
     #[arg(long, value_enum)]
@@ -115,7 +116,7 @@ pub(crate) struct SendArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only this charge point's
-    #[arg(long, value_name = "CHARGE_POINT")]
+    #[arg(long, value_name = "CHARGE_POINT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) charger: Option<String>,
     /// Only these states; may be repeated or separated by commas
     #[arg(long = "state", value_enum, value_delimiter = ',')]
@@ -156,7 +157,7 @@ pub(crate) enum ConnVerb {
     /// List the connected charge points
     List {
         /// Only those that this pod holds
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         pod: Option<String>,
         #[command(flatten)]
         extent: Extent,

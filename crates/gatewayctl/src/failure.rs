@@ -39,7 +39,7 @@ pub(crate) enum Failure {
     Refused(#[source] Box<Status>),
     /// Every router was tried as often as allowed; the reasons are those of the last round. `reached` if any router may
     /// have heard the call.
-    #[error("no router answered")]
+    #[error("no router answered; where they are comes from --router, GATEWAYCTL_ROUTER or the config file")]
     NoRouter {
         reasons: Vec<String>,
         timed_out: bool,

@@ -1,5 +1,6 @@
 //! The grammar of `dlq`. Leaves out what its verbs do.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::Extent;
@@ -28,15 +29,16 @@ pub(crate) enum DlqVerb {
     Purge(PurgeArgs),
 }
 
-/// Which dead letters; all conditions hold together.
+/// Which dead letters; all conditions hold together. An empty one would be none: a variable that is not set must not
+/// choose everything.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Which dead letters")]
 pub(crate) struct Filter {
     /// Only this charge point's
-    #[arg(long, value_name = "CHARGE_POINT")]
+    #[arg(long, value_name = "CHARGE_POINT", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) charger: Option<String>,
     /// Only those of this OCPP action
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) action: Option<String>,
     /// Only these reasons; may be repeated or separated by commas
     #[arg(long = "reason", value_name = "REASON", value_enum, value_delimiter = ',')]

@@ -77,6 +77,8 @@ fn contradictions_and_unknown_words_are_refused() {
         "list --limit 0",
         "list --limit 5 --all",
         "list --output yaml",
+        "list --charger=",
+        "conn list --pod=",
         "get",
         "conn",
         "completion tcsh",
@@ -92,6 +94,9 @@ fn contradictions_and_unknown_words_are_refused() {
         "dlq list --reason bored",
         "dlq list --since yesterday",
         "dlq show",
+        "dlq list --charger=",
+        "dlq purge --charger= --yes",
+        "dlq replay --action= --yes",
     ] {
         assert!(parse(line).is_err(), "`{line}` was accepted");
     }

@@ -68,7 +68,7 @@ impl Session<'_> {
     /// Tells that the list is longer; the JSON says so itself.
     pub(super) fn mention_more(&mut self, more: bool) -> Result<ExitStatus, Failure> {
         if more && self.output == crate::cli::Output::Table {
-            self.note("there are more: use --limit or --all");
+            self.note("there may be more: use --limit or --all");
         }
         Ok(ExitStatus::Ok)
     }

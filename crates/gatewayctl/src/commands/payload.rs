@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 
-/// The payload's text, unchanged: a JSON object, or nothing.
+/// The payload's text, unchanged: a JSON object, or nothing where the line has none. Who writes one means something that
+/// is in it: a variable that is not set must not become `{}`.
 pub(super) fn read(argument: Option<&str>, stdin: &mut dyn Read) -> Result<String, Failure> {
+    let Some(argument) = argument else {
+        return Ok(String::new());
+    };
     let text = text_of(argument, stdin)?;
-    // The API takes an empty text for {}; who names a source means something that is in it.
-    if argument.unwrap_or_default().is_empty() {
-        return Ok(text);
-    }
     match object(&text) {
         Ok(()) => Ok(text),
         Err(problem) => Err(Failure::Payload { problem }),
@@ -21,10 +21,7 @@ pub(super) fn read(argument: Option<&str>, stdin: &mut dyn Read) -> Result<Strin
 }
 
 /// The argument itself, or what it points to.
-fn text_of(argument: Option<&str>, stdin: &mut dyn Read) -> Result<String, Failure> {
-    let Some(argument) = argument else {
-        return Ok(String::new());
-    };
+fn text_of(argument: &str, stdin: &mut dyn Read) -> Result<String, Failure> {
     let (origin, read) = if argument == "-" {
         let mut text = String::new();
         ("standard input", stdin.read_to_string(&mut text).map(|_| text))
@@ -79,7 +76,6 @@ mod tests {
         assert_eq!(read(Some(text), &mut std::io::empty()).unwrap(), text);
         assert_eq!(read(Some("-"), &mut text.as_bytes()).unwrap(), text);
         assert_eq!(read(None, &mut std::io::empty()).unwrap(), "");
-        assert_eq!(read(Some(""), &mut std::io::empty()).unwrap(), "");
     }
 
     #[test]
@@ -95,6 +91,8 @@ mod tests {
         ] {
             assert_eq!(problem(text, "").as_deref(), Some(reason), "{text}");
         }
-        assert_eq!(problem("-", " ").as_deref(), Some("it is empty"));
+        for (text, stdin) in [("-", " "), ("", ""), (" ", "")] {
+            assert_eq!(problem(text, stdin).as_deref(), Some("it is empty"), "{text:?}");
+        }
     }
 }

@@ -31,6 +31,9 @@ impl Session<'_> {
             self.note(&format!("idempotency key {}", request.idempotency_key));
         }
         let view = self.accept(request).await?;
+        if view.state.is_none() {
+            self.note("the key's command was accepted before, and is kept no longer: nothing was sent now; take another key to send it again");
+        }
         if wait {
             return self.wait_for(view).await;
         }

@@ -63,6 +63,25 @@ async fn send_prints_id_state_and_key() {
 }
 
 #[tokio::test]
+async fn a_key_whose_command_is_kept_no_longer_is_said_to_have_sent_nothing() {
+    let known = SendCommandResponse {
+        command_id: "c-1".to_owned(),
+        state: CommandState::Unspecified.into(),
+        deduplicated: true,
+    };
+    let router = FakeRouter::start(Script {
+        send: [Ok(known)].into(),
+        ..Script::default()
+    })
+    .await;
+    let line = ["send", "CP-1", "Reset", "--idempotency-key", "k-1"];
+    let outcome = run(&[router.address], &line, "").await;
+    assert_eq!(outcome.status, ExitStatus::Ok, "{outcome:?}");
+    assert!(outcome.stderr.contains("nothing was sent now"), "{outcome:?}");
+    router.stop().await;
+}
+
+#[tokio::test]
 async fn the_payload_comes_from_standard_input_or_a_file() {
     let router = FakeRouter::start(Script {
         send: [accepted(), accepted()].into(),
