@@ -172,6 +172,13 @@ async fn up(args: &UpArgs, interrupt: &Interrupt) -> Result<u8> {
     daemon::launch(&spec, &binaries, interrupt).await?;
     let state = State::read(name)?.context("the stack ended as soon as it was up")?;
     show(&state, args.output)?;
+    if let Some(grpc) = state.view.processes.iter().find_map(|process| process.grpc) {
+        let ctl = binaries.path("gatewayctl");
+        say(format!(
+            "`{} --router {grpc} …` sends commands and follows them",
+            ctl.display()
+        ));
+    }
     let (status, down) = (typed("status", name), typed("down", name));
     say(format!("{status} shows this again, {down} ends it"));
     Ok(0)
