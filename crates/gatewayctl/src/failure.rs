@@ -39,7 +39,7 @@ pub(crate) enum Failure {
     Refused(#[source] Box<Status>),
     /// Every router was tried as often as allowed; the reasons are those of the last round. `reached` if any router may
     /// have heard the call.
-    #[error("no router answered; where they are comes from --router, GATEWAYCTL_ROUTER or the config file")]
+    #[error("no router answered")]
     NoRouter {
         reasons: Vec<String>,
         timed_out: bool,
@@ -121,7 +121,11 @@ impl Failure {
                 let lines = violations.iter().map(violation_line).collect();
                 (refusal_line(status, &violations), lines)
             }
-            Self::NoRouter { reasons, .. } => (self.to_string(), reasons.clone()),
+            Self::NoRouter { reasons, reached, .. } => {
+                let advice = "where they are comes from --router, GATEWAYCTL_ROUTER or the config file";
+                let advice = (!reached).then(|| advice.to_owned());
+                (self.to_string(), reasons.iter().cloned().chain(advice).collect())
+            }
             Self::Payload { problem } => (self.to_string(), vec![problem.clone()]),
             Self::Unconfirmed { .. } => {
                 let advice = "look at them with --dry-run, then repeat the line with --yes";

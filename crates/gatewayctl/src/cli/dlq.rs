@@ -29,8 +29,8 @@ pub(crate) enum DlqVerb {
     Purge(PurgeArgs),
 }
 
-/// Which dead letters; all conditions hold together. An empty one would be none: a variable that is not set must not
-/// choose everything.
+/// Which dead letters; all conditions hold together. An empty one would be no condition, so it is refused: a variable
+/// that is not set must not choose everything.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Which dead letters")]
 pub(crate) struct Filter {

@@ -31,10 +31,11 @@ impl Session<'_> {
             self.note(&format!("idempotency key {}", request.idempotency_key));
         }
         let view = self.accept(request).await?;
-        if view.state.is_none() {
-            self.note("the key's command was accepted before, and is kept no longer: nothing was sent now; take another key to send it again");
+        let gone = view.deduplicated && view.state.is_none();
+        if gone {
+            self.note("the key's command is kept no longer; nothing was sent now, which another key does");
         }
-        if wait {
+        if wait && !gone {
             return self.wait_for(view).await;
         }
         self.print(&view, send_table)?;

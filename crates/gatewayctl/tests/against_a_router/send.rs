@@ -70,14 +70,17 @@ async fn a_key_whose_command_is_kept_no_longer_is_said_to_have_sent_nothing() {
         deduplicated: true,
     };
     let router = FakeRouter::start(Script {
-        send: [Ok(known)].into(),
+        send: [Ok(known.clone()), Ok(known)].into(),
         ..Script::default()
     })
     .await;
     let line = ["send", "CP-1", "Reset", "--idempotency-key", "k-1"];
-    let outcome = run(&[router.address], &line, "").await;
-    assert_eq!(outcome.status, ExitStatus::Ok, "{outcome:?}");
-    assert!(outcome.stderr.contains("nothing was sent now"), "{outcome:?}");
+    // Nobody is waited for: there is nothing to wait for.
+    for line in [line.to_vec(), [&line[..], &["--wait"]].concat()] {
+        let outcome = run(&[router.address], &line, "").await;
+        assert_eq!(outcome.status, ExitStatus::Ok, "{outcome:?}");
+        assert!(outcome.stderr.contains("nothing was sent now"), "{outcome:?}");
+    }
     router.stop().await;
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Heard(Vec<Option<Numbers>>);
 struct Numbers {
     /// The last one that was published here, or passed over.
     heard: u64,
-    /// How far the slot was at the round before.
+    /// How far the slot was at the round before, or by a message that overtook that round; 0 before the first one.
     told: u64,
 }
 
@@ -65,7 +65,8 @@ impl Heard {
         if back {
             numbers.heard = number;
         }
-        numbers.told = number;
+        // The next round runs after what was heard by now: one that tells of less is of a store that was rolled back.
+        numbers.told = number.max(numbers.heard);
         lost || back
     }
 }
@@ -132,5 +133,14 @@ mod tests {
         assert!(!heard.told(SLOT, 50), "50 was heard of");
         assert!(!heard.told(SLOT, 51));
         assert!(heard.told(SLOT, 51), "51 was not");
+    }
+
+    #[test]
+    fn a_store_that_was_rolled_back_behind_a_message_shows_at_the_second_round() {
+        let mut heard = Heard::new(2);
+        assert!(!heard.published(SLOT, 50));
+        assert!(!heard.told(SLOT, 40), "it may have run before");
+        assert!(heard.told(SLOT, 41));
+        assert!(heard.published(SLOT, 43), "42 was lost");
     }
 }

@@ -257,8 +257,10 @@ mod tests {
             (Status::Failed, false, true),
             (Status::Expired, true, true),
             (Status::Expired, false, false),
+            (Status::Cancelled, true, true),
             (Status::Cancelled, false, false),
             (Status::Acknowledged, false, false),
+            (Status::Delivered, false, false),
         ] {
             (c.progress.status, c.progress.possibly_written) = (status, written);
             assert_eq!(command(&c, Payload::Hidden).possibly_written, shown, "{status:?}");

@@ -61,6 +61,14 @@ pub(super) fn wrongly_applied(applied: &Applied, newer: &Dispatch) -> Violation 
         .line(applied.at)
 }
 
+/// Redis lost what it knew soon after the answer, and the end that is known came after that loss.
+fn met_an_end_that_was_forgotten(world: &World, command: &Command, applied: &Applied) -> bool {
+    let ended_us = command.end().and_then(|end| end.redis_us).unwrap_or_default();
+    let met = applied.at.m_us;
+    let end = met.saturating_add(ended_us.saturating_sub(applied.now_us));
+    world.may_be_forgotten(met) && world.faults.redis_loses(met, end)
+}
+
 fn answer_refused(world: &World, command: &Command, applied: &Applied) -> Option<Violation> {
     if applied.kind != Kind::Answer {
         return None;
@@ -71,8 +79,7 @@ fn answer_refused(world: &World, command: &Command, applied: &Applied) -> Option
         .is_none_or(|ended_us| ended_us <= applied.now_us);
     let refused = match applied.verdict {
         Verdict::Stale | Verdict::Noted => true,
-        // The end that it met may be forgotten by now, and another one stand in its place.
-        Verdict::Ended => !ended_before && !world.may_be_forgotten(applied.at.m_us),
+        Verdict::Ended => !ended_before && !met_an_end_that_was_forgotten(world, command, applied),
         Verdict::Applied | Verdict::Repeated => false,
     };
     refused.then(|| {

@@ -40,9 +40,6 @@ impl Session<'_> {
         self.print(&view, table::dead_letter::replays)?;
         end?;
         self.mention_more(view.more)?;
-        if view.refused > 0 && !allow_unsafe {
-            self.note("--allow-unsafe replays also what is unsafe to repeat: the charger may execute it a second time");
-        }
         if !dry_run && view.refused > 0 {
             let all = view.outcomes.len();
             self.note(&format!(
