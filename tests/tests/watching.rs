@@ -16,9 +16,6 @@ use tokio::net::TcpStream;
 use tonic::Streaming;
 use wire::gateway::command::v1::{Command, CommandState, WatchCommandRequest, WatchCommandResponse};
 
-/// The router's subscriptions to the store's changes.
-const SUBSCRIPTIONS: &str = "gateway_router_change_subscriptions";
-
 /// A watch whose first state has been shown.
 async fn watched(api: &Api, id: &str) -> Streaming<WatchCommandResponse> {
     let request = WatchCommandRequest {
@@ -102,8 +99,8 @@ async fn watches_of_a_command_that_does_not_change_cost_redis_nothing() {
     let api = system.api(1);
     // It comes a moment after the start, and everything is read again then.
     eventually("the router has subscribed", async || {
-        let subscriptions = probe::metric(system.admin("router-1"), SUBSCRIPTIONS).await;
-        (subscriptions > 0.5).then_some(())
+        let made = probe::metric(system.admin("router-1"), "gateway_router_change_subscriptions").await;
+        (made > 0.5).then_some(())
     })
     .await;
     let mut watches = Vec::new();

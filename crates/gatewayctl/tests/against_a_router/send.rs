@@ -189,6 +189,7 @@ async fn a_send_that_stays_unanswered_tells_the_key_that_settles_it() {
     assert_eq!(outcome.stdout, "");
     assert!(outcome.stderr.contains("--idempotency-key k-9"), "{outcome:?}");
     assert!(outcome.stderr.contains("onnection refused"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("GATEWAYCTL_ROUTER"), "{outcome:?}");
     router.stop().await;
 }
 
@@ -198,6 +199,7 @@ async fn a_send_that_reached_nobody_says_that_nothing_was_accepted() {
     let outcome = run(&[nobody().await], &line, "").await;
     assert_eq!(outcome.status, ExitStatus::Unavailable);
     assert!(outcome.stderr.contains("nothing was accepted"), "{outcome:?}");
+    assert!(outcome.stderr.contains("GATEWAYCTL_ROUTER"), "{outcome:?}");
     assert!(!outcome.stderr.contains("may or may not"), "{outcome:?}");
     assert!(
         outcome
@@ -210,7 +212,7 @@ async fn a_send_that_reached_nobody_says_that_nothing_was_accepted() {
 #[tokio::test]
 async fn a_payload_that_is_no_object_is_refused_before_any_call() {
     let router = FakeRouter::start(Script::default()).await;
-    for (payload, reason) in [("{oops", "line 1 column"), ("[1]", "a list")] {
+    for (payload, reason) in [("{oops", "line 1 column"), ("[1]", "a list"), ("", "is empty")] {
         let outcome = run(&[router.address], &["send", "CP-1", "Reset", payload], "").await;
         assert_eq!(outcome.status, ExitStatus::Usage, "{outcome:?}");
         assert!(outcome.stderr.contains("not a JSON object"), "{outcome:?}");

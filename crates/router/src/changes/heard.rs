@@ -33,13 +33,10 @@ impl Heard {
         let Some(entry) = self.0.get_mut(usize::from(slot.0)) else {
             return false;
         };
-        let Some(numbers) = entry else {
-            *entry = Some(Numbers {
-                heard: number,
-                told: 0,
-            });
-            return false;
-        };
+        let numbers = entry.get_or_insert(Numbers {
+            heard: number,
+            told: 0,
+        });
         let lost = number > numbers.heard.saturating_add(1);
         numbers.heard = numbers.heard.max(number);
         lost
@@ -51,13 +48,10 @@ impl Heard {
         let Some(entry) = self.0.get_mut(usize::from(slot.0)) else {
             return false;
         };
-        let Some(numbers) = entry else {
-            *entry = Some(Numbers {
-                heard: number,
-                told: number,
-            });
-            return false;
-        };
+        let numbers = entry.get_or_insert(Numbers {
+            heard: number,
+            told: number,
+        });
         let (lost, back) = (numbers.told > numbers.heard, number < numbers.told);
         if lost {
             numbers.heard = numbers.told;
