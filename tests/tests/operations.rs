@@ -1,10 +1,14 @@
-//! What an operator does: the command line, a rolling restart, a Redis Cluster instead of one Redis.
+//! What an operator does: the command line, a rolling restart, a Redis Cluster instead of one Redis; and what a gateway
+//! costs him that has nothing to do.
 
 use integration::api::{safe_command, unsafe_command};
 use integration::{Companion, System, SystemSpec, eventually, probe};
 use serde_json::Value;
 use wire::gateway::command::v1::{CommandState, RedeliveryClass, SendCommandRequest};
 use xtask::supervise::Guarded;
+
+/// Slots of a router that is told nothing else.
+const SLOTS: f64 = 64.0;
 
 /// Runs `gatewayctl` with these words; the JSON that it prints, or its error.
 async fn ctl(system: &System, words: &[&str]) -> Result<Value, String> {
@@ -185,4 +189,26 @@ async fn a_redis_cluster_serves_as_well_as_one_redis() {
         system.api(2).reaches(&id, CommandState::Acknowledged).await;
         assert_eq!(charger.times_received(&id), 1);
     }
+}
+
+#[tokio::test]
+async fn an_idle_router_looks_at_its_slots_and_asks_few_of_them() {
+    let system = System::start(SystemSpec::new("idle").edges(0)).await;
+    let calls = async |script: &str| {
+        let series = format!("gateway_redis_script_duration_seconds_count{{script=\"{script}\"}}");
+        probe::metric(system.admin("router-1"), &series).await
+    };
+    let looked = async |least: f64| {
+        eventually("the router looks at its slots", async || {
+            let looks = calls("lookAtSlots").await;
+            (looks >= least).then_some(looks)
+        })
+        .await
+    };
+    // The first cycle makes a round over every slot.
+    let (looks, rounds) = (looked(1.0).await, calls("runDue").await);
+    assert!(rounds >= SLOTS, "{rounds} rounds");
+    looked(looks + 10.0).await;
+    let more = calls("runDue").await - rounds;
+    assert!(more < 2.0 * SLOTS, "{more} rounds in ten cycles");
 }

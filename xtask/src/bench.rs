@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: memory, latency and connects of the gateway, each beside a floor of the same run.
+//! `cargo xtask bench`: memory, latency and connects of the gateway, each beside a floor of the same run, and what
+//! it costs when idle.
 //!
 //! Absolute times belong to the machine they were taken on, so every bar is a ratio where that is possible, and
 //! no time decides about the exit code: it is 0 whenever everything could be measured. Left out: load beyond
@@ -7,6 +8,7 @@
 mod connects;
 mod floors;
 mod host;
+mod idle;
 mod latency;
 mod memory;
 mod platform;
@@ -65,6 +67,8 @@ pub struct BenchArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// What a router costs that has nothing to do.
+    Idle,
     /// What an idle charger costs the edge.
     Memory,
     /// From SendCommand to the record on command-results.
@@ -92,6 +96,9 @@ pub async fn run(args: &BenchArgs) -> Result<u8> {
     let most = args.idle_chargers.max(args.connecting_chargers);
     raise_open_files(u64::from(most) + SPARE_FILES)?;
     let mut report = Report::new(args.profile);
+    if args.wants(Part::Idle) {
+        idle::measure(&mut report, args, &binaries).await?;
+    }
     if args.wants(Part::Memory) {
         memory::measure(&mut report, args, &binaries).await?;
     }

@@ -347,7 +347,7 @@ pub(crate) fn client_of(config: &StoreConfig, server: ServerConfig) -> Result<Cl
         auto_client_setname: false,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(config.command_timeout() * 2),
-            interval: Duration::from_millis(500),
+            interval: Duration::from_secs(1),
         },
         tcp: TcpConfig {
             nodelay: Some(true),

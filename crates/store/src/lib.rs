@@ -37,7 +37,7 @@ pub use config::{Durability, StoreConfig};
 pub use dead::{DeadLetterFilter, DeadLetterPage, FoundDeadLetter};
 pub use error::StoreError;
 pub use leases::{LinkReply, Mark, Renewal, TakeReply, Taking};
-pub use outbox::{DrainReply, DueRound};
+pub use outbox::{DrainReply, DueRound, Look};
 pub use read::{CommandFilter, CommandPage, Connection, ConnectionPage, SlotCount};
 pub use registry::{Held, HeldReply};
 pub use reply::Reply;

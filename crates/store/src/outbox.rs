@@ -25,6 +25,17 @@ pub struct DueRound {
     pub outbox_numbers: u64,
 }
 
+/// What is known of a slot without a round over its timers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The slot.
+    pub slot: Slot,
+    /// A round would find something, or has something to wake others for. Without that it only forgets listings.
+    pub wants_round: bool,
+    /// As a round tells it.
+    pub outbox_numbers: u64,
+}
+
 /// What is to leave the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainReply {
@@ -69,6 +80,29 @@ impl Store {
         let reply = self.call(scripts::RUN_DUE, Place::Slot(slot), args, read).await?;
         self.core.set_swept(slot, reply.value.1.clone());
         Ok(reply.map(|(round, _)| round))
+    }
+
+    /// Looks at several slots in one call. None for a cluster, where each may lie on a server of its own.
+    pub async fn look_at(&self, slots: &[Slot]) -> Result<Option<Vec<Look>>, StoreError> {
+        let Some(first) = slots.first().filter(|_| !self.core.servers.is_cluster()) else {
+            return Ok(None);
+        };
+        let base = |slot: &Slot| self.core.keys.base(Place::Slot(*slot));
+        let read = |r: &mut Reader| {
+            let look = |slot: &Slot| {
+                Ok(Look {
+                    slot: *slot,
+                    wants_round: r.flag()?,
+                    outbox_numbers: r.number()?,
+                })
+            };
+            slots.iter().map(look).collect()
+        };
+        let bases = slots.iter().map(base).collect();
+        let reply = self
+            .call(scripts::LOOK_AT_SLOTS, Place::Slot(*first), bases, read)
+            .await?;
+        Ok(Some(reply.value))
     }
 
     /// Takes or renews the drain lease of a slot for `holder` and reads what is to leave: the entries after the number

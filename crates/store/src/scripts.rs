@@ -38,6 +38,7 @@ scripts! {
     UNREGISTER = "unregisterConnection", false;
     APPLY = "applyEvents", true;
     RUN_DUE = "runDue", true;
+    LOOK_AT_SLOTS = "lookAtSlots", false;
     DRAIN = "drainOutbox", true;
     TRIM = "trimOutbox", false;
     CONFIRM_NOTE = "confirmNote", false;

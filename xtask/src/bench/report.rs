@@ -41,6 +41,8 @@ pub(super) enum Unit {
     Milliseconds,
     /// How many a second.
     PerSecond,
+    /// Hundredths.
+    Percent,
 }
 
 /// What a figure should be.
@@ -116,6 +118,7 @@ impl Unit {
             Self::Bytes => format!("{:.2} KB", value / 1024.0),
             Self::Milliseconds => format!("{value:.3} ms"),
             Self::PerSecond => format!("{value:.0} /s"),
+            Self::Percent => format!("{value:.2} %"),
         }
     }
 }
@@ -249,5 +252,6 @@ mod tests {
         assert_eq!(Unit::Bytes.show(1024.0 * 1024.0 * 1.5), "1.5 MB");
         assert_eq!(Unit::Milliseconds.show(0.0812), "0.081 ms");
         assert_eq!(Unit::PerSecond.show(20_417.4), "20417 /s");
+        assert_eq!(Unit::Percent.show(0.417), "0.42 %");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -291,10 +292,19 @@ impl Rig {
         }
     }
 
+    /// How much of a processor's time the router has used since its start.
+    pub(super) async fn processor_seconds(&self) -> Result<f64> {
+        self.router_metric(settings::PROCESSOR_METRIC).await
+    }
+
     async fn items_done(&self) -> Result<u64> {
+        self.router_metric(settings::ITEMS_DONE_METRIC).await
+    }
+
+    async fn router_metric<T: FromStr + Default>(&self, series: &str) -> Result<T> {
         let admin = self.router_addresses()?.admin;
         let (_, metrics) = net::http_get(admin, settings::METRICS_PATH).await?;
-        Ok(parse_counter(&metrics, settings::ITEMS_DONE_METRIC))
+        Ok(parse_counter(&metrics, series))
     }
 
     fn router_addresses(&self) -> Result<settings::RouterAddresses> {
@@ -341,7 +351,7 @@ fn parse_resident(status: &str) -> Option<u64> {
 }
 
 /// A counter in the text form of metrics, by its name and labels; one that nothing has counted yet is absent.
-fn parse_counter(metrics: &str, series: &str) -> u64 {
+fn parse_counter<T: FromStr + Default>(metrics: &str, series: &str) -> T {
     let value = metrics
         .lines()
         .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -364,8 +374,8 @@ mod tests {
     #[test]
     fn a_counter_is_found_by_its_whole_name() {
         let metrics = "# TYPE a counter\nab{x=\"y\"} 7\na{x=\"y\"} 5000\na{x=\"z\"} 9\n";
-        assert_eq!(parse_counter(metrics, "a{x=\"y\"}"), 5_000);
-        assert_eq!(parse_counter(metrics, "b{x=\"y\"}"), 0);
+        assert_eq!(parse_counter::<u64>(metrics, "a{x=\"y\"}"), 5_000);
+        assert_eq!(parse_counter::<u64>(metrics, "b{x=\"y\"}"), 0);
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub const CONNECTIONS_METRIC: &str = "gateway_active_connections";
 /// The counter that a router has of what edges told it and it did, registrations among them.
 pub const ITEMS_DONE_METRIC: &str = "gateway_router_link_items_total{outcome=\"done\"}";
 
+/// What a service used of a processor's time since its start, in seconds.
+pub const PROCESSOR_METRIC: &str = "process_cpu_seconds_total";
+
 /// The path of the readiness probe on a service's admin port.
 pub const READY_PATH: &str = "/readyz";
 

@@ -17,8 +17,9 @@ use rdkafka::producer::BaseProducer;
 
 use super::context::DeliveryContext;
 
-/// How long the thread asks before it looks whether it should end.
-const ROUND: Duration = Duration::from_secs(1);
+/// How long the thread asks before it looks whether it should end: hardly more than whole milliseconds. rdkafka waits
+/// for these and spins through the rest.
+const ROUND: Duration = Duration::from_micros(1_000_050);
 
 /// The producer. Dropping it waits for the thread, at most a round.
 pub(super) struct Polled {

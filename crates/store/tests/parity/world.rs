@@ -353,7 +353,17 @@ impl World {
             }
             Op::Apply(events) => format!("{:?}", store.apply_events(self.slot, events).await?.value),
             Op::RunDue(limit, late) => {
+                let looks = store.look_at(&[self.slot]).await?.unwrap_or_default();
                 let reply = store.run_overdue(self.slot, *limit, *late).await?.value;
+                for look in looks.iter().filter(|look| !look.wants_round) {
+                    let found = (
+                        reply.handled.len(),
+                        reply.outbox,
+                        reply.notes,
+                        reply.outbox_numbers,
+                    );
+                    assert_eq!(found, (0, 0, 0, look.outbox_numbers), "what a look passes over");
+                }
                 format!("{:?} {:?}", reply.handled, reply.claimed)
             }
             Op::Drain(limit) => {

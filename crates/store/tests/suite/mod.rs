@@ -3,6 +3,7 @@
 
 pub(crate) mod dead;
 pub(crate) mod leases;
+pub(crate) mod looks;
 
 use std::collections::BTreeSet;
 
@@ -36,6 +37,7 @@ pub(crate) async fn all(config: impl Fn() -> StoreConfig) -> Result<()> {
     only_the_holder_drains(&config()).await?;
     changes_are_told(&config()).await?;
     dead::all(&config).await?;
+    looks::all(&config).await?;
     leases::all(&config()).await
 }
 
