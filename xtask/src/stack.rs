@@ -89,6 +89,18 @@ pub struct UpArgs {
     output: Output,
 }
 
+impl UpArgs {
+    fn check(&self) -> Result<()> {
+        if self.simulators > 0 && self.edges == 0 {
+            bail!(
+                "--simulators {} needs an edge to connect to; --edges is 0",
+                self.simulators
+            );
+        }
+        Ok(())
+    }
+}
+
 /// `stack status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -146,6 +158,7 @@ pub async fn run(args: StackArgs, interrupt: &Interrupt) -> Result<u8> {
 
 async fn up(args: &UpArgs, interrupt: &Interrupt) -> Result<u8> {
     let name = &args.name.name;
+    args.check()?;
     if let Some(state) = State::read(name)? {
         bail!(
             "a stack {name:?} runs already (supervisor {}); {} ends it",
@@ -281,6 +294,27 @@ mod tests {
     fn a_hint_names_the_stack_that_it_is_about() {
         assert_eq!(typed("down", DEFAULT_NAME), "`cargo xtask stack down`");
         assert_eq!(typed("status", "mine"), "`cargo xtask stack status --name mine`");
+    }
+
+    #[test]
+    fn chargers_without_an_edge_are_refused() {
+        let up = |edges, simulators| UpArgs {
+            name: NameArgs {
+                name: DEFAULT_NAME.to_owned(),
+            },
+            routers: 1,
+            edges,
+            simulators,
+            broker: BrokerChoice::default(),
+            offline: true,
+            output: Output::Table,
+        };
+        let error = up(0, 3).check().unwrap_err().to_string();
+        assert!(
+            error.contains("--simulators 3") && error.contains("--edges"),
+            "{error}"
+        );
+        assert!(up(1, 3).check().is_ok() && up(0, 0).check().is_ok());
     }
 
     #[tokio::test]

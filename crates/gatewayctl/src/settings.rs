@@ -175,7 +175,8 @@ impl Named {
     fn file(path: &Path, text: &str) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let values = Toml::string(text).data().map_err(|error| Failure::Settings {
-            problems: vec![format!("{name}: {error}")],
+            // The parser shows the place in several lines.
+            problems: format!("{name}: {error}").lines().map(str::to_owned).collect(),
         })?;
         Ok(Self { name, values })
     }

@@ -165,11 +165,11 @@ fn a_span_of_nothing_and_an_endless_one_are_told_apart_from_nonsense() {
     assert!(refusal("0s").contains("longer than 0"));
     assert!(refusal("400d").contains("longer than a year"));
     assert!(refusal("soon").contains("not a duration"));
-    let error = parse("send CP-1 Reset --deadline 0s").unwrap_err().to_string();
-    assert!(
-        error.contains("--deadline") && error.contains("longer than 0"),
-        "{error}"
-    );
+    for (text, reason) in [("0s", "longer than 0"), ("-5s", "not a duration")] {
+        let error = parse(&format!("send CP-1 Reset --deadline {text}")).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("--deadline") && error.contains(reason), "{error}");
+    }
 }
 
 #[test]

@@ -13,7 +13,12 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 pub(crate) struct Deadline {
     /// Give up after this long, counted from now by this machine's clock [default: the router's]
-    #[arg(long, value_name = "DURATION", conflicts_with = "deadline_at")]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        conflicts_with = "deadline_at",
+        allow_hyphen_values = true
+    )]
     pub(crate) deadline: Option<Span>,
     /// Give up at this moment, RFC 3339
     #[arg(long, value_name = "TIME", value_parser = values::timestamp)]

@@ -141,6 +141,9 @@ fn a_file_that_is_not_toml_is_named() {
         problems[0].contains(file.path().to_str().unwrap()),
         "{problems:?}"
     );
+    // The place is shown below it, each of its lines as one.
+    assert!(problems.len() > 1, "{problems:?}");
+    assert!(problems.iter().all(|line| !line.contains('\n')), "{problems:?}");
 }
 
 #[test]
