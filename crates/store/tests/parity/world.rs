@@ -332,6 +332,21 @@ impl World {
         }
     }
 
+    async fn store_runs_due(&self, limit: usize, late: u64) -> Result<Said, StoreError> {
+        let looks = self.store.look_at(&[self.slot]).await?.unwrap_or_default();
+        let reply = self.store.run_overdue(self.slot, limit, late).await?.value;
+        for look in looks.iter().filter(|look| !look.wants_round) {
+            let found = (
+                reply.handled.len(),
+                reply.outbox,
+                reply.notes,
+                reply.outbox_numbers,
+            );
+            assert_eq!(found, (0, 0, 0, look.outbox_numbers), "what a look passes over");
+        }
+        Ok(format!("{:?} {:?}", reply.handled, reply.claimed))
+    }
+
     async fn by_store(&self, op: &Op) -> Result<Said, StoreError> {
         let store = &self.store;
         Ok(match op {
@@ -352,20 +367,7 @@ impl World {
                 format!("{:?}", store.unregister(id, *incarnation, *version).await?.value)
             }
             Op::Apply(events) => format!("{:?}", store.apply_events(self.slot, events).await?.value),
-            Op::RunDue(limit, late) => {
-                let looks = store.look_at(&[self.slot]).await?.unwrap_or_default();
-                let reply = store.run_overdue(self.slot, *limit, *late).await?.value;
-                for look in looks.iter().filter(|look| !look.wants_round) {
-                    let found = (
-                        reply.handled.len(),
-                        reply.outbox,
-                        reply.notes,
-                        reply.outbox_numbers,
-                    );
-                    assert_eq!(found, (0, 0, 0, look.outbox_numbers), "what a look passes over");
-                }
-                format!("{:?} {:?}", reply.handled, reply.claimed)
-            }
+            Op::RunDue(limit, late) => self.store_runs_due(*limit, *late).await?,
             Op::Drain(limit) => {
                 let reply = store.drain(self.slot, "drainer", *limit, 0).await?.value;
                 format!("{:?} {:?}", reply.entries, reply.notes)
