@@ -1,10 +1,11 @@
-//! The timers: once a second every slot is asked for what is due. Every router does so; a script that finds
-//! its work done by another one does nothing.
+//! The timers: every slot with open commands is asked once a second for what is due. Every router does so; a script
+//! that finds its work done by another one does nothing.
 //!
-//! A cycle over the slots begins with a look at all of them, since most have nothing to ask for: waking up for each of them
-//! is what a router without work would spend its time on. Those that want a round have one at a moment of their own,
-//! whether the one before has answered or not: a script that comes meanwhile waits in Redis for one slot's round at
-//! most, and what is claimed comes spread over the second. The order is this router's own, so routers do not run in step.
+//! The slots take turns. A turn begins with a look at all of its slots, since most have nothing to ask for: waking up for
+//! each of them is what a router without work would spend its time on. Those that want a round have one at a moment of
+//! their own, whether the one before has answered or not: a script that comes meanwhile waits in Redis for one slot's
+//! round at most, and what is claimed comes spread over the second. The order is this router's own, so routers do
+//! not run in step.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -15,7 +16,7 @@ use chassis::{Period, every};
 use domain::ids::Slot;
 use futures_util::future::join_all;
 use rand::seq::SliceRandom;
-use store::StoreError;
+use store::{Look, StoreError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -27,18 +28,19 @@ use crate::slots::MOST_PATIENT;
 /// Timers of one call, as many as a patient call has events: whoever is in a hurry waits behind it, and where many
 /// commands expire together each of these calls is full.
 const LIMIT: usize = MOST_PATIENT;
-/// From the first slot's moment in a cycle to the last one's.
-const SPREAD: Duration = Duration::from_millis(900);
-/// From the end of a cycle to the next one, so that a slot's rounds are about a second apart and never two, which
-/// the store would take for a stall.
+/// Turns until every slot has had one. The fewer, the longer a slot that gets its first command just after a look may
+/// wait for its first round, which the store would take for a stall after two seconds.
+const TURNS: usize = 2;
+/// From the first slot's moment in a turn to the last one's.
+const SPREAD: Duration = Duration::from_millis(450);
+/// From the end of a turn to the next one.
 const PAUSE: Period = Period {
-    every: Duration::from_millis(80),
+    every: Duration::from_millis(45),
     jitter: 0.25,
 };
-/// Each so many cycles one goes without a look: its rounds forget what is listed beyond its retention.
-const WHOLE: usize = 16;
-/// Slots of one look, which keeps Redis for less than a millisecond then.
-const LOOKED_AT: usize = 64;
+/// Each so many turns a slot has one without a look. Its round begins a walk over what is listed, to forget what is
+/// beyond its retention; the walk goes on with each round.
+const WHOLE: usize = 60;
 
 /// Asks for ever, until `token` is cancelled.
 pub async fn run(engine: Arc<Engine>, token: CancellationToken) {
@@ -46,46 +48,67 @@ pub async fn run(engine: Arc<Engine>, token: CancellationToken) {
     if token.run_until_cancelled(sleep(first)).await.is_none() {
         return;
     }
-    let mut slots: Vec<Slot> = engine.store.all_slots().collect();
-    slots.shuffle(&mut rand::rng());
-    let mut cycles = (0..WHOLE).cycle();
+    let turns = turns(engine.store.all_slots().collect(), &mut rand::rng());
+    let mut schedule = schedule(turns.len());
     every(PAUSE, &token, "due", || {
-        let whole = cycles.next() == Some(0);
-        let (engine, slots, token) = (&engine, &slots, &token);
+        let (whole, n) = schedule.next().unwrap_or_default();
+        let (engine, slots, token) = (&engine, turns.get(n).map_or(&[][..], Vec::as_slice), &token);
         async move {
-            let wanted = match whole {
-                true => slots.iter().copied().collect(),
-                false => wanted(engine, slots).await,
+            let looks = match whole || engine.store.is_cluster() {
+                true => None,
+                false => token.run_until_cancelled(Box::pin(look(engine, slots))).await,
             };
-            cycle(slots, &wanted, token, |slot| slot_round(engine, slot)).await
+            let (wanted, looked) = wanted(slots, looks, |slot, numbers| engine.hub.told(slot, numbers));
+            let asked = turn(slots, &wanted, token, |slot| slot_round(engine, slot)).await;
+            looked.and(asked)
         }
     })
     .await;
 }
 
-/// The slots among these that want a round: all where that cannot be told, so that a round says what is wrong.
-async fn wanted(engine: &Engine, slots: &[Slot]) -> HashSet<Slot> {
-    let mut wanted = HashSet::new();
-    for slots in slots.chunks(LOOKED_AT) {
-        let entry = engine.precedence.enter_round().await;
-        let looks = engine.store.look_at(slots).await;
-        drop(entry);
-        let Ok(Some(looks)) = looks else {
-            wanted.extend(slots);
-            continue;
-        };
-        for look in looks {
-            engine.hub.told(look.slot, look.outbox_numbers);
-            wanted.extend(look.wants_round.then_some(look.slot));
-        }
-    }
-    wanted
+/// The slots in an order of this router's own, dealt into turns.
+fn turns(mut slots: Vec<Slot>, rng: &mut impl rand::Rng) -> Vec<Vec<Slot>> {
+    slots.shuffle(rng);
+    let each = slots.len().div_ceil(TURNS).max(1);
+    slots.chunks(each).map(<[Slot]>::to_vec).collect()
 }
 
-/// Asks those slots that are wanted, each at its moment. One that fails does not keep the others from their round; the
-/// first failure is reported. However few there are, and however soon they answer, a cycle takes its time; once `token`
-/// is cancelled it begins no round.
-async fn cycle<F>(
+/// Which turn comes when, and whether that is without a look.
+fn schedule(turns: usize) -> impl Iterator<Item = (bool, usize)> {
+    let cycles = (0..WHOLE).cycle();
+    cycles.flat_map(move |cycle| (0..turns).map(move |n| (cycle == 0, n)))
+}
+
+async fn look(engine: &Engine, slots: &[Slot]) -> Result<Vec<Look>, StoreError> {
+    let _entry = engine.precedence.enter_round().await;
+    engine.store.look_at(slots).await
+}
+
+/// The slots of a turn that want a round: all of them without a look, and where it failed. What a look at the others
+/// tells, a round does not.
+fn wanted(
+    slots: &[Slot],
+    looks: Option<Result<Vec<Look>, StoreError>>,
+    told: impl Fn(Slot, u64),
+) -> (HashSet<Slot>, Result<(), StoreError>) {
+    let all = || slots.iter().copied().collect();
+    match looks {
+        None => (all(), Ok(())),
+        Some(Err(error)) => (all(), Err(error)),
+        Some(Ok(looks)) => {
+            let (wanted, others): (Vec<_>, Vec<_>) = looks.into_iter().partition(|look| look.wants_round);
+            others
+                .iter()
+                .for_each(|look| told(look.slot, look.outbox_numbers));
+            (wanted.iter().map(|look| look.slot).collect(), Ok(()))
+        }
+    }
+}
+
+/// Asks those slots of a turn that are wanted, each at its moment. One that fails does not keep the others from their
+/// round; the first failure is reported. However few there are, and however soon they answer, a turn takes its time;
+/// once `token` is cancelled it begins no round.
+async fn turn<F>(
     slots: &[Slot],
     wanted: &HashSet<Slot>,
     token: &CancellationToken,
@@ -131,6 +154,7 @@ async fn slot_round(engine: &Engine, slot: Slot) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Mutex;
 
     use tokio::time::Instant;
@@ -138,16 +162,64 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rounds_of_a_slot_are_far_from_the_two_seconds_that_count_as_a_stall() {
-        let period = SPREAD + PAUSE.every.mul_f64(1.0 + PAUSE.jitter);
-        assert!(period < Duration::from_millis(1_500));
+    fn every_slot_has_its_turn_and_routers_do_not_run_in_step() {
+        for count in [1, 2, 64, 255] {
+            let all: Vec<_> = (0..count).map(Slot).collect();
+            let dealt = turns(all.clone(), &mut rand::rng());
+            assert!(dealt.len() <= TURNS);
+            let seen: BTreeSet<_> = dealt.concat().into_iter().collect();
+            assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+        }
+        let all: Vec<_> = (0..64).map(Slot).collect();
+        assert_ne!(turns(all.clone(), &mut rand::rng()), turns(all, &mut rand::rng()));
     }
 
-    /// When each slot was asked in a cycle over four, and how long that took.
+    #[test]
+    fn the_first_round_of_a_slot_is_far_from_the_two_seconds_that_count_as_a_stall() {
+        // Its first command comes just after a look; in the next turn its moment is the last one.
+        let period = (SPREAD + PAUSE.every.mul_f64(1.0 + PAUSE.jitter)) * u32::try_from(TURNS).unwrap();
+        assert!(period + SPREAD < Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn each_turn_goes_without_a_look_again_and_again() {
+        let schedule: Vec<_> = schedule(2).take(4 * WHOLE).collect();
+        let whole = schedule.iter().enumerate().filter(|(_, (whole, _))| *whole);
+        let whole: Vec<_> = whole.map(|(at, (_, n))| (at, *n)).collect();
+        assert_eq!(whole, [(0, 0), (1, 1), (2 * WHOLE, 0), (2 * WHOLE + 1, 1)]);
+        assert!(schedule.iter().zip(0..).all(|((_, n), at)| *n == at % 2));
+    }
+
+    #[test]
+    fn what_a_look_cannot_tell_has_a_round_and_what_it_passes_over_is_told_of() {
+        let slots = [Slot(3), Slot(5)];
+        let told = Mutex::new(Vec::new());
+        let wanted = |looks| {
+            let (wanted, looked) = wanted(&slots, looks, |slot, n| told.lock().unwrap().push((slot, n)));
+            (wanted, looked.is_ok())
+        };
+        assert_eq!(wanted(None), (HashSet::from(slots), true));
+        assert_eq!(
+            wanted(Some(Err(StoreError::OutOfMemory))),
+            (HashSet::from(slots), false)
+        );
+        let look = |n: u16| Look {
+            slot: Slot(n),
+            wants_round: n == 5,
+            outbox_numbers: u64::from(n) * 10,
+        };
+        assert_eq!(
+            wanted(Some(Ok(vec![look(3), look(5)]))),
+            (HashSet::from([Slot(5)]), true)
+        );
+        assert_eq!(*told.lock().unwrap(), [(Slot(3), 30)]);
+    }
+
+    /// When each slot was asked in a turn of five, how long that took, and whether it failed, as the first slot does.
     async fn asked(wanted: &[u16], token: &CancellationToken) -> (Vec<(Slot, Duration)>, Duration, bool) {
-        let (begun, asked) = (Instant::now(), Mutex::new(Vec::new()));
+        let (begun, seen) = (Instant::now(), Mutex::new(Vec::new()));
         let ask = |slot: Slot| {
-            asked.lock().unwrap().push((slot, begun.elapsed()));
+            seen.lock().unwrap().push((slot, begun.elapsed()));
             async move {
                 match slot {
                     Slot(0) => Err(StoreError::OutOfMemory),
@@ -155,19 +227,18 @@ mod tests {
                 }
             }
         };
-        let slots: Vec<_> = (0..4).map(Slot).collect();
+        let slots: Vec<_> = (0..5).map(Slot).collect();
         let wanted = wanted.iter().copied().map(Slot).collect();
-        let failed = cycle(&slots, &wanted, token, ask).await.is_err();
-        let asked = asked.into_inner().unwrap();
-        (asked, begun.elapsed(), failed)
+        let failed = turn(&slots, &wanted, token, ask).await.is_err();
+        (seen.into_inner().unwrap(), begun.elapsed(), failed)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slot_has_the_same_moment_whichever_others_are_asked_and_a_cycle_takes_its_time() {
+    async fn a_slot_has_the_same_moment_whichever_others_are_asked_and_a_turn_takes_its_time() {
         let token = CancellationToken::new();
-        let at = |n: u16| (Slot(n), SPREAD / 4 * u32::from(n));
-        let all = (0..4).map(at).collect();
-        assert_eq!(asked(&[0, 1, 2, 3], &token).await, (all, SPREAD, true));
+        let at = |n: u16| (Slot(n), SPREAD / 5 * u32::from(n));
+        let all = (0..5).map(at).collect();
+        assert_eq!(asked(&[0, 1, 2, 3, 4], &token).await, (all, SPREAD, true));
         assert_eq!(asked(&[1, 3], &token).await, (vec![at(1), at(3)], SPREAD, false));
         assert_eq!(asked(&[], &token).await, (vec![], SPREAD, false));
     }
@@ -179,7 +250,7 @@ mod tests {
             sleep(SPREAD / 3).await;
             token.cancel();
         };
-        let ((asked, took, _), ()) = tokio::join!(asked(&[0, 1, 2, 3], &token), end);
+        let ((asked, took, _), ()) = tokio::join!(asked(&[0, 1, 2, 3, 4], &token), end);
         assert_eq!((asked.len(), took), (2, SPREAD / 3));
     }
 }

@@ -111,6 +111,12 @@ impl Store {
         (0..self.slots()).map(Slot)
     }
 
+    /// Whether slots may lie on several servers.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.core.servers.is_cluster()
+    }
+
     /// The settings that the scripts were rendered with.
     #[must_use]
     pub fn settings(&self) -> &DeliverySettings {

@@ -30,7 +30,7 @@ pub struct DueRound {
 pub struct Look {
     /// The slot.
     pub slot: Slot,
-    /// A round would find something, or has something to wake others for. Without that it only forgets listings.
+    /// It has open commands, whose rounds must not stop, something to leave, or something to forget.
     pub wants_round: bool,
     /// As a round tells it.
     pub outbox_numbers: u64,
@@ -82,27 +82,28 @@ impl Store {
         Ok(reply.map(|(round, _)| round))
     }
 
-    /// Looks at several slots in one call. None for a cluster, where each may lie on a server of its own.
-    pub async fn look_at(&self, slots: &[Slot]) -> Result<Option<Vec<Look>>, StoreError> {
-        let Some(first) = slots.first().filter(|_| !self.core.servers.is_cluster()) else {
-            return Ok(None);
+    /// Looks at several slots in one call, for which they must lie on one server: a cluster refuses it. A slot in which
+    /// this process walks over listings to forget wants rounds until it is through.
+    pub async fn look_at(&self, slots: &[Slot]) -> Result<Vec<Look>, StoreError> {
+        let Some(first) = slots.first() else {
+            return Ok(vec![]);
         };
-        let base = |slot: &Slot| self.core.keys.base(Place::Slot(*slot));
         let read = |r: &mut Reader| {
             let look = |slot: &Slot| {
                 Ok(Look {
                     slot: *slot,
-                    wants_round: r.flag()?,
+                    wants_round: r.flag()? || self.core.swept(*slot) != <[String; 2]>::default(),
                     outbox_numbers: r.number()?,
                 })
             };
             slots.iter().map(look).collect()
         };
+        let base = |slot: &Slot| self.core.keys.base(Place::Slot(*slot));
         let bases = slots.iter().map(base).collect();
         let reply = self
             .call(scripts::LOOK_AT_SLOTS, Place::Slot(*first), bases, read)
             .await?;
-        Ok(Some(reply.value))
+        Ok(reply.value)
     }
 
     /// Takes or renews the drain lease of a slot for `holder` and reads what is to leave: the entries after the number

@@ -333,7 +333,7 @@ impl World {
     }
 
     async fn store_runs_due(&self, limit: usize, late: u64) -> Result<Said, StoreError> {
-        let looks = self.store.look_at(&[self.slot]).await?.unwrap_or_default();
+        let looks = self.store.look_at(&[self.slot]).await?;
         let reply = self.store.run_overdue(self.slot, limit, late).await?.value;
         for look in looks.iter().filter(|look| !look.wants_round) {
             let found = (

@@ -1,9 +1,9 @@
-//! A look at several slots: it wants a round where one would find something, and nowhere else.
+//! A look at several slots: which of them want a round over their timers.
 
 use anyhow::{Context as _, Result};
 use domain::command::{Deadline, Request};
 use domain::delivery::EventKind;
-use domain::ids::{ChargePointId, Slot};
+use domain::ids::{ChargePointId, CommandId, Slot};
 use domain::settings::DeliverySettings;
 use store::{Look, Store, StoreConfig};
 
@@ -11,11 +11,13 @@ use crate::support::{samples, until};
 
 pub(crate) async fn all(config: impl Fn() -> StoreConfig) -> Result<()> {
     let store = connect(&config()).await?;
-    if config().url.starts_with("redis-cluster") {
-        let looks = store.look_at(&[Slot(0), Slot(1)]).await?;
-        assert_eq!(looks, None, "they may lie on several servers");
+    assert_eq!(store.is_cluster(), config().url.starts_with("redis-cluster"));
+    if store.is_cluster() {
+        let all: Vec<_> = store.all_slots().collect();
+        assert!(store.look_at(&all).await.is_err(), "they lie on several servers");
     } else {
         what_waits_or_leaves_is_found(&store).await?;
+        a_walk_over_listings_is_gone_on_with(&connect(&config()).await?).await?;
         a_dead_letter_is_found_when_its_retention_ends(&connect(&config()).await?).await?;
     }
     store.close().await;
@@ -34,7 +36,7 @@ async fn connect(config: &StoreConfig) -> Result<Store> {
 async fn look(store: &Store, charge_point: &ChargePointId) -> Result<(bool, u64)> {
     let slot = store.slot_of(charge_point);
     let other = Slot((slot.0 + 1) % store.slots());
-    let looks = store.look_at(&[other, slot]).await?.context("no cluster")?;
+    let looks = store.look_at(&[other, slot]).await?;
     let [first, second] = looks[..] else {
         anyhow::bail!("{looks:?}");
     };
@@ -52,14 +54,11 @@ async fn what_waits_or_leaves_is_found(store: &Store) -> Result<()> {
     let slot = store.slot_of(charge_point);
     assert_eq!(look(store, charge_point).await?, (false, 0));
     let id = super::accept(store, charge_point).await?;
-    assert_eq!(look(store, charge_point).await?, (true, 0), "it has a timer");
-    let command = store.get_command(id).await?.value.context("gone")?;
-    let cancel = [samples::event(&command, EventKind::Cancel)];
-    store.apply_events(slot, &cancel).await?;
+    let waits = look(store, charge_point).await?;
+    assert_eq!(waits, (true, 0), "its timer is far, but rounds go on");
+    cancel(store, charge_point, id).await?;
     assert_eq!(look(store, charge_point).await?, (true, 1), "its end is to leave");
-    let entries = store.drain(slot, "a", 10, 0).await?.value.entries;
-    let numbers: Vec<_> = entries.iter().map(|(number, _)| *number).collect();
-    store.trim(slot, "a", &numbers, &[]).await?;
+    leave(store, slot).await?;
     assert_eq!(look(store, charge_point).await?, (false, 1));
     super::register(store, charge_point, 1, 1).await?;
     super::register(store, charge_point, 2, 2).await?;
@@ -69,6 +68,39 @@ async fn what_waits_or_leaves_is_found(store: &Store) -> Result<()> {
         (1, true),
         "a note"
     );
+    Ok(())
+}
+
+/// More listings than a round looks at: who has begun to walk over them goes on.
+async fn a_walk_over_listings_is_gone_on_with(store: &Store) -> Result<()> {
+    let charge_point = &samples::charge_point("CP-3");
+    let slot = store.slot_of(charge_point);
+    for _ in 0..20 {
+        let id = super::accept(store, charge_point).await?;
+        cancel(store, charge_point, id).await?;
+    }
+    leave(store, slot).await?;
+    assert_eq!(look(store, charge_point).await?, (false, 20));
+    store.run_due(slot, 10).await?;
+    assert_eq!(look(store, charge_point).await?, (true, 20), "sixteen of twenty");
+    store.run_due(slot, 10).await?;
+    assert_eq!(look(store, charge_point).await?, (false, 20), "it is through");
+    store.close().await;
+    Ok(())
+}
+
+async fn cancel(store: &Store, charge_point: &ChargePointId, id: CommandId) -> Result<()> {
+    let command = store.get_command(id).await?.value.context("gone")?;
+    let cancel = [samples::event(&command, EventKind::Cancel)];
+    store.apply_events(store.slot_of(charge_point), &cancel).await?;
+    Ok(())
+}
+
+/// Everything that is to leave a slot does.
+async fn leave(store: &Store, slot: Slot) -> Result<()> {
+    let entries = store.drain(slot, "a", 100, 0).await?.value.entries;
+    let numbers: Vec<_> = entries.iter().map(|(number, _)| *number).collect();
+    store.trim(slot, "a", &numbers, &[]).await?;
     Ok(())
 }
 
@@ -85,12 +117,7 @@ async fn a_dead_letter_is_found_when_its_retention_ends(store: &Store) -> Result
         (round.outbox > 0).then_some(())
     })
     .await;
-    let numbers = until("it leaves", async || {
-        let entries = store.drain(slot, "a", 10, 0).await.ok()?.value.entries;
-        Some(entries.iter().map(|(number, _)| *number).collect::<Vec<_>>())
-    })
-    .await;
-    store.trim(slot, "a", &numbers, &[]).await?;
+    leave(store, slot).await?;
     until("it is to be forgotten", async || {
         let (wants_round, _) = look(store, charge_point).await.ok()?;
         wants_round.then_some(())
