@@ -33,12 +33,18 @@ pub async fn waits_for(name: &str, admin: SocketAddr, word: &str) -> String {
     .await
 }
 
-/// The value of a metric without labels, or the sum over its labels.
+/// The value of a metric without labels or of one series, or the sum over the labels.
 pub async fn metric(admin: SocketAddr, name: &str) -> f64 {
     try_metric(admin, name).await.expect("the metrics page")
 }
 
-/// The same of a service that may not answer just now.
+/// How often a router has called a script of the store.
+pub async fn script_calls(admin: SocketAddr, script: &str) -> f64 {
+    let series = format!("gateway_redis_script_duration_seconds_count{{script=\"{script}\"}}");
+    metric(admin, &series).await
+}
+
+/// The value of a metric of a service that may not answer just now.
 pub async fn try_metric(admin: SocketAddr, name: &str) -> Option<f64> {
     let (_, text) = http_get(admin, METRICS_PATH).await.ok()?;
     let of_name = |line: &str| {

@@ -1,5 +1,5 @@
-//! What an operator does: the command line, a rolling restart, a Redis Cluster instead of one Redis; and what a gateway
-//! costs him that has nothing to do.
+//! What an operator does: the command line, a rolling restart, a Redis Cluster instead of one Redis; and how
+//! little an idle router asks.
 
 use integration::api::{safe_command, unsafe_command};
 use integration::{Companion, System, SystemSpec, eventually, probe};
@@ -194,10 +194,7 @@ async fn a_redis_cluster_serves_as_well_as_one_redis() {
 #[tokio::test]
 async fn an_idle_router_looks_at_its_slots_and_asks_few_of_them() {
     let system = System::start(SystemSpec::new("idle").edges(0)).await;
-    let calls = async |script: &str| {
-        let series = format!("gateway_redis_script_duration_seconds_count{{script=\"{script}\"}}");
-        probe::metric(system.admin("router-1"), &series).await
-    };
+    let calls = async |script| probe::script_calls(system.admin("router-1"), script).await;
     let looked = async |least: f64| {
         eventually("the router looks at its slots", async || {
             let looks = calls("lookAtSlots").await;

@@ -108,19 +108,11 @@ async fn watches_of_a_command_that_does_not_change_cost_redis_nothing() {
         let id = api.send(command(&system.charger_id("quiet"), "Reset")).await;
         watches.push((watched(&api, &id).await, id));
     }
-    let reads = async || {
-        let (_, text) = xtask::net::http_get(system.admin("router-1"), "/metrics")
-            .await
-            .unwrap();
-        let of_reads = |line: &&str| {
-            line.starts_with("gateway_redis_script_duration_seconds_count") && line.contains("getCommand")
-        };
-        let line = text.lines().find(of_reads).expect("reads are counted").to_owned();
-        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
-    };
+    let reads = async || probe::script_calls(system.admin("router-1"), "getCommand").await;
     let ended = api.send(command(&system.charger_id("other"), "Reset")).await;
     api.cancel(&ended).await.unwrap();
     let before = reads().await;
+    assert!(before > 0.5, "reads are counted");
     fault_lasts(Duration::from_secs(6)).await;
     let after = reads().await;
     assert!((after - before).abs() < 0.5, "{before} reads became {after}");

@@ -95,7 +95,7 @@ impl Stack {
             stack.start_edge(&format!("edge-{index}")).await?;
         }
         stack.wait_all_ready().await?;
-        if stack.spec.chargers > 0 && stack.spec.edges > 0 {
+        if stack.spec.chargers > 0 {
             stack.start_simulator().await?;
         }
         Ok(stack)

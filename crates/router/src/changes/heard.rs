@@ -1,6 +1,7 @@
 //! What a subscription has heard of each slot, without I/O. Redis promises no delivery of what it publishes, and a
 //! connection may die without a word; but every end of a command carries the next number of its slot, and the
-//! timers' rounds, or the looks in their place, tell each second how far the numbers are. So a lost end shows, and nobody needs to ask for it.
+//! timers' rounds, or the looks in their place, tell each second how far the numbers are. So a lost end shows, and
+//! nobody needs to ask for it. What is said of a round here holds of a look.
 
 use domain::ids::Slot;
 
@@ -13,7 +14,7 @@ pub(super) struct Heard(Vec<Option<Numbers>>);
 struct Numbers {
     /// The last one that was published here, or passed over.
     heard: u64,
-    /// How far the slot was at the round or look before, or by a message that overtook that round; 0 before the first one.
+    /// How far the slot was at the round before, or by a message that overtook that round; 0 before the first one.
     told: u64,
 }
 
